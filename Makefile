@@ -1,0 +1,83 @@
+# Every command of this repository. `make help` lists them.
+# PYTHON chooses the interpreter that makes .venv; DATA_DIR chooses where `make run` keeps its data.
+
+PYTHON ?=
+DATA_DIR ?= var/demo
+VENV := .venv
+BIN := $(VENV)/bin
+# The pins also hold for what builds the package: older pip reads the first name, newer pip the second.
+PIP := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
+	$(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup setup-dev run test check format-check lint types contracts fast-tests format bench docs lock clean
+
+help: ## list every target
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.setup ## make .venv with the `atalaia` command in it
+	@:
+
+setup-dev: $(VENV)/.setup-dev ## the same, with what tests and checks need
+	@:
+
+run: setup ## start Atalaia on the sample data and keep serving
+	$(BIN)/atalaia demo --data-dir $(DATA_DIR)
+
+test: setup-dev ## run every test, with coverage of src (at least 90 %)
+	@rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m pytest
+	@$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+check: setup-dev ## format, lint, types, contracts and fast tests, in parallel
+	@$(MAKE) --no-print-directory --keep-going --jobs=4 --output-sync=target \
+		format-check lint contracts types fast-tests \
+		&& echo "check: all passed" \
+		|| { echo "check: failed; the lines that begin with 'make' and end with 'Error' name the parts"; exit 1; }
+
+format-check: setup-dev ## is every file formatted?
+	$(BIN)/ruff format --check --quiet .
+
+lint: setup-dev ## ruff
+	$(BIN)/ruff check --quiet .
+
+types: setup-dev ## basedpyright, strict
+	$(BIN)/basedpyright
+
+contracts: setup-dev ## import-linter: the floors and rooms of the house
+	$(BIN)/lint-imports
+
+fast-tests: setup-dev ## the tests that are not marked slow
+	$(BIN)/python -m pytest -q -m "not slow"
+
+format: setup-dev ## format every file and sort its imports
+	$(BIN)/ruff check --quiet --fix-only .
+	$(BIN)/ruff format .
+
+bench: setup-dev ## run the benchmarks, write bench/results/spine.json
+	$(BIN)/python -m bench
+
+docs: setup-dev ## write docs/reference anew from the code
+	$(BIN)/python -m scripts.generate_reference
+
+lock: setup-dev ## write constraints.txt anew from what .venv holds
+	$(BIN)/python scripts/lock.py
+
+clean: ## remove .venv, caches and build outputs (not var/)
+	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@PYTHON="$(PYTHON)" sh scripts/make_venv.sh $(VENV)
+
+$(VENV)/.setup: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "setup: installing atalaia into $(VENV)"
+	@$(PIP) install -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.setup-dev: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "setup-dev: installing atalaia and its development tools into $(VENV)"
+	@$(PIP) install -c constraints.txt -e ".[dev]"
+	@touch $(VENV)/.setup $@

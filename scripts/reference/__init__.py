@@ -1,0 +1,1 @@
+"""The pages of docs/reference, one module for each source of truth."""

@@ -1,0 +1,1 @@
+"""The words of the house. Standard library and NumPy only, no I/O."""
