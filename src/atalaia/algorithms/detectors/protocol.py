@@ -1,0 +1,81 @@
+"""What a detector is, and what it keeps of a fleet."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from atalaia.core.points import FloatArray, Group, IntArray
+from atalaia.core.scores import Scores
+
+State = dict[str, NDArray[Any]]
+"""What was learnt of a fleet: named arrays whose leading axis is the position of the series in the fleet."""
+
+MAX_BYTES_PER_SERIES = 2048
+"""No detector keeps more of one series, however long its history was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """What one array of a state must look like.
+
+    Attributes
+    ----------
+    dtype
+        NumPy's short name of the type of its elements, e.g. ``<f8``.
+    shape
+        Of what it holds of one series; ``()`` for one number.
+    low, high
+        Every element lies between them, or is NaN.
+    """
+
+    dtype: str
+    shape: tuple[int, ...] = ()
+    low: float = -float(np.finfo(np.float64).max)
+    high: float = float(np.finfo(np.float64).max)
+
+
+class Detector(Protocol):
+    """Learns the usual values of many series at once, and says how far others are from them.
+
+    A detector is a frozen dataclass of its hyperparameters and holds nothing else: what it learns is a `State`.
+    Every state has an array ``points``, int64[m]: how many points of each series were learnt from.
+    ``check_detector`` in `atalaia.algorithms.checks` holds the laws that every detector obeys.
+    """
+
+    name: ClassVar[str]
+    """What users call it."""
+    parts: ClassVar[tuple[str, ...]]
+    """What can decide a score; `Scores.part` holds positions in it."""
+    min_points: ClassVar[int]
+    """A series with fewer finite points is not learnt, and gets no opinion."""
+
+    def fit(self, group: Group) -> State:
+        """Return what there is to know of the m series of `group`."""
+        ...
+
+    def score(self, state: State, rows: IntArray, timestamps: IntArray, values: FloatArray) -> Scores:
+        """Return the scores of n points.
+
+        Parameters
+        ----------
+        state
+            What `fit` returned.
+        rows
+            int64[n], position of the series of each point, 0 to m - 1.
+        timestamps
+            int64[n], microseconds since the epoch.
+        values
+            float64[n].
+        """
+        ...
+
+    def layout(self) -> Mapping[str, Column]:
+        """Return what the arrays of the state look like."""
+        ...
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """Return the hyperparameters as JSON values, by name."""
+        ...

@@ -1,0 +1,44 @@
+"""What a score means, in one sentence."""
+
+from math import floor, isfinite, isnan, log10
+
+_WHEN = {"season_day": " for this time of day", "season_week": " for this time of the week"}
+_FAR = 1000.0
+
+
+def sentence(score: float, value: float, expected: float, lower: float, upper: float, part: str) -> str:
+    """Return why `value` has its `score`, e.g. for a person who was woken by it.
+
+    Examples
+    --------
+    >>> sentence(8.8, 91.3, 12.0, 3.1, 20.9, "season_day")
+    '91.3 is above the expected 12 (band 3.1 to 20.9) for this time of day; 8.8 times the allowed deviation'
+    """
+    if not isfinite(expected):
+        return "no opinion: this series had too few points to learn from"
+    decimals = _decimals(upper - lower)
+    usual, low, high = (_shown(number, decimals) for number in (expected, lower, upper))
+    when = _WHEN.get(part, "")
+    if isnan(value):
+        return f"no opinion: the value is missing; {usual} was expected (band {low} to {high}){when}"
+    seen = _shown(value, decimals)
+    if lower <= value <= upper:
+        return f"{seen} is inside the expected band {low} to {high}{when}"
+    side = "above" if value > upper else "below"
+    times = f"{score:.1f}" if score < _FAR else f"more than {_FAR:,.0f}"
+    return (
+        f"{seen} is {side} the expected {usual} (band {low} to {high}){when}; {times} times the allowed deviation"
+    )
+
+
+def _decimals(width: float) -> int:
+    """Return how many decimals tell the ends of a band of this width apart, with three digits of it."""
+    return min(max(2 - floor(log10(width)), 0), 12) if width > 0 else 12
+
+
+def _shown(number: float, decimals: int) -> str:
+    if not isfinite(number) or abs(number) >= 1e15:
+        return f"{number:.4g}"
+    text = f"{number:,.{decimals}f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text == "-0" else text

@@ -1,0 +1,47 @@
+import pytest
+
+from atalaia.algorithms.sentences import sentence
+
+NAN = float("nan")
+INF = float("inf")
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        (
+            (8.91, 91.3, 12.0, 3.1, 20.9, "season_day"),
+            "91.3 is above the expected 12 (band 3.1 to 20.9) for this time of day; "
+            "8.9 times the allowed deviation",
+        ),
+        (
+            (1.5, -2.0, 12.0, 3.0, 21.0, "level"),
+            "-2 is below the expected 12 (band 3 to 21); 1.5 times the allowed deviation",
+        ),
+        (
+            (0.2, 14.0, 12.0, 3.0, 21.0, "season_week"),
+            "14 is inside the expected band 3 to 21 for this time of the week",
+        ),
+        (
+            (1e6, 1234567.0, 0.0, -1e-12, 1e-12, "level"),
+            "1,234,567 is above the expected 0 (band -0.000000000001 to 0.000000000001); "
+            "more than 1,000 times the allowed deviation",
+        ),
+        (
+            (2.0, INF, 1e20, 0.9e20, 1.1e20, "level"),
+            "inf is above the expected 1e+20 (band 9e+19 to 1.1e+20); 2.0 times the allowed deviation",
+        ),
+        (
+            (NAN, NAN, 12.0, 3.0, 21.0, "level"),
+            "no opinion: the value is missing; 12 was expected (band 3 to 21)",
+        ),
+        ((NAN, 5.0, NAN, NAN, NAN, "level"), "no opinion: this series had too few points to learn from"),
+        ((0.5, -0.0001, 0.0, -100.0, 100.0, "level"), "0 is inside the expected band -100 to 100"),
+    ],
+)
+def test_a_score_says_why(given, text):
+    assert sentence(*given) == text
+
+
+def test_a_narrow_band_far_from_zero_keeps_its_digits():
+    assert "band 99.97 to 100.03" in sentence(2.0, 100.06, 100.0, 99.97, 100.03, "level")
