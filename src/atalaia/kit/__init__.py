@@ -1,0 +1,1 @@
+"""Plumbing that every slice needs: database, jobs, facts, blobs, web, telemetry. No domain."""

@@ -1,0 +1,369 @@
+"""The job table: enqueue, claim with a lease, finish, fail, cancel.
+
+A job is ``queued``, then ``processing`` under a lease that its worker renews, then ``completed``, ``failed``
+or ``cancelled``. When a lease runs out, another worker may claim the job. Completion is written in the same
+transaction as what the job changes, and only by the holder of the lease: a job takes effect once.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, Boolean, Float, Index, Integer, String, delete, func, or_, select, update
+from sqlalchemy.engine import CursorResult
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from atalaia.core.clock import MICROS, now_us
+from atalaia.core.errors import AtalaiaError, Conflict, Missing, Stale
+from atalaia.core.ids import new_id
+from atalaia.kit.cursors import decode_cursor, encode_cursor, page_of
+from atalaia.kit.database import Database, Table, after_commit
+
+
+class JobStatus(StrEnum):
+    """Where a job stands."""
+
+    QUEUED = "queued"
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+BULK = "bulk"
+"""Where a payload keeps what is large; it is dropped when the job has ended."""
+ENDED = (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED)
+
+
+class JobRow(Table):
+    """One job."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        Index("jobs_waiting", "status", "priority", "run_at"),
+        Index("jobs_subject", "kind", "subject"),
+    )
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(64))
+    subject: Mapped[str | None] = mapped_column(String(300))
+    payload: Mapped[dict[str, Any]] = mapped_column(JSON)
+    priority: Mapped[int] = mapped_column(Integer)
+    status: Mapped[str] = mapped_column(String(16))
+    progress: Mapped[float] = mapped_column(Float, default=0.0)
+    attempts: Mapped[int] = mapped_column(Integer, default=0)
+    max_attempts: Mapped[int] = mapped_column(Integer)
+    run_at: Mapped[int] = mapped_column(BigInteger)
+    lease_until: Mapped[int | None] = mapped_column(BigInteger)
+    lease: Mapped[str | None] = mapped_column(String(32))
+    cancel_requested: Mapped[bool] = mapped_column(Boolean, default=False)
+    result: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    error: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    started_at: Mapped[int | None] = mapped_column(BigInteger)
+    finished_at: Mapped[int | None] = mapped_column(BigInteger, index=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as others see it. Times are microseconds since the epoch."""
+
+    job_id: str
+    kind: str
+    subject: str | None
+    status: JobStatus
+    progress: float
+    attempts: int
+    result: Mapping[str, Any] | None
+    error: Mapping[str, Any] | None
+    created_at: int
+    started_at: int | None
+    finished_at: int | None
+    payload: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to work on a job until the lease runs out."""
+
+    job: Job
+    lease: str
+
+
+class JobQueue:
+    """The jobs of one database.
+
+    Parameters
+    ----------
+    lease_s
+        How long a claim lasts without a heartbeat.
+    backoff_s
+        Pause before the first retry; it doubles with each further one.
+    """
+
+    def __init__(self, database: Database, *, lease_s: float = 15.0, backoff_s: float = 1.0) -> None:
+        self._database = database
+        self.lease_s = lease_s
+        self._backoff_s = backoff_s
+        self._wakers: list[Callable[[], None]] = []
+        self._cancellers: list[Callable[[str], None]] = []
+
+    def on_enqueue(self, wake: Callable[[], None]) -> None:
+        """Call `wake` whenever a job was enqueued by this process."""
+        self._wakers.append(wake)
+
+    def on_cancel(self, stop: Callable[[str], None]) -> None:
+        """Call ``stop(job_id)`` whenever this process was asked to cancel a running job."""
+        self._cancellers.append(stop)
+
+    def enqueue(
+        self,
+        session: Session,
+        kind: str,
+        payload: Mapping[str, Any],
+        *,
+        subject: str | None = None,
+        priority: int = 5,
+        max_attempts: int = 5,
+    ) -> Job:
+        """Write a new job into the transaction of `session`. Higher `priority` (0 to 9) goes first."""
+        now = now_us()
+        row = JobRow(
+            id=new_id("job"),
+            kind=kind,
+            subject=subject,
+            payload=dict(payload),
+            priority=priority,
+            status=JobStatus.QUEUED,
+            progress=0.0,
+            attempts=0,
+            max_attempts=max_attempts,
+            run_at=now,
+            cancel_requested=False,
+            created_at=now,
+        )
+        session.add(row)
+        after_commit(session, self._wake)
+        return _job(row)
+
+    def enqueue_unless_waiting(self, session: Session, kind: str, subject: str | None = None) -> bool:
+        """Enqueue a job without payload unless one of its kind and subject has not ended; return whether."""
+        same = (JobRow.kind == kind, JobRow.subject == subject, JobRow.status.not_in(ENDED))
+        if session.scalar(select(JobRow.id).where(*same).limit(1)):
+            return False
+        self.enqueue(session, kind, {}, subject=subject, priority=1)
+        return True
+
+    def claim(self, kinds: Sequence[str]) -> Claim | None:
+        """Take the most urgent waiting job of one of `kinds`, or one whose worker died."""
+        with self._database.read() as session:
+            if session.scalar(select(JobRow.id).where(_claimable(kinds)).limit(1)) is None:
+                return None  # the usual case costs no write
+        with self._database.write() as session:
+            urgent = (
+                select(JobRow).where(_claimable(kinds)).order_by(JobRow.priority.desc(), JobRow.run_at, JobRow.id)
+            )
+            row = session.scalar(urgent.limit(1).with_for_update(skip_locked=True))
+            if row is None:
+                return None
+            if row.cancel_requested:  # its worker died, or gave it back, before it noticed
+                _end(row, JobStatus.CANCELLED)
+                return None
+            if row.attempts >= row.max_attempts:
+                _end(row, JobStatus.FAILED, error=_worker_lost(row.attempts))
+                return None
+            now = now_us()
+            lease = new_id("lease")
+            row.status, row.lease = JobStatus.PROCESSING, lease
+            row.lease_until = now + int(self.lease_s * MICROS)
+            row.started_at = row.started_at or now
+            row.attempts += 1
+            return Claim(_job(row), lease)
+
+    def heartbeat(self, claim: Claim, progress: float) -> bool:
+        """Renew the lease; return whether somebody asked to cancel.
+
+        Raises
+        ------
+        Stale
+            When the lease is lost.
+        """
+        with self._database.write() as session:
+            row = self._held(session, claim)
+            row.lease_until = now_us() + int(self.lease_s * MICROS)
+            row.progress = max(row.progress, min(progress, 1.0))
+            return row.cancel_requested
+
+    def complete(self, session: Session, claim: Claim, result: Mapping[str, Any]) -> None:
+        """End the job well, in the transaction of what it changed.
+
+        Raises
+        ------
+        Stale
+            When the lease is lost; the transaction must not commit then.
+        """
+        _end(self._held(session, claim), JobStatus.COMPLETED, result=result)
+
+    def fail(self, claim: Claim, error: Mapping[str, Any], *, retries: bool, cancelled: bool = False) -> None:
+        """End the job badly, or put it back to try again later. A lost lease is nobody's business any more."""
+        with self._database.write() as session:
+            row = session.get(JobRow, claim.job.job_id)
+            if row is None or row.lease != claim.lease:
+                return
+            again = retries and row.attempts < row.max_attempts
+            if cancelled or (again and row.cancel_requested):
+                _end(row, JobStatus.CANCELLED)
+            elif again:
+                row.status, row.lease, row.lease_until, row.error = JobStatus.QUEUED, None, None, dict(error)
+                row.run_at = now_us() + int(self._backoff_s * 2 ** (row.attempts - 1) * MICROS)
+            else:
+                _end(row, JobStatus.FAILED, error=error)
+
+    def cancel(self, session: Session, job_id: str) -> Job:
+        """Cancel a waiting job at once, ask the worker of a running one to stop.
+
+        Raises
+        ------
+        Missing, Conflict
+            When there is no such job, or it has ended.
+        """
+        row = session.scalar(select(JobRow).where(JobRow.id == job_id).with_for_update())
+        if row is None:
+            raise unknown_job(job_id)
+        if row.status in ENDED:
+            raise Conflict("job_finished", f"the job is already {row.status}")
+        row.cancel_requested = True
+        if row.status == JobStatus.QUEUED:
+            _end(row, JobStatus.CANCELLED)
+        after_commit(session, lambda: self._stop(job_id))
+        return _job(row)
+
+    def get(self, session: Session, job_id: str) -> Job:
+        """Return one job.
+
+        Raises
+        ------
+        Missing
+            When there is no such job.
+        """
+        row = session.get(JobRow, job_id)
+        if row is None:
+            raise unknown_job(job_id)
+        return _job(row)
+
+    def list(
+        self,
+        session: Session,
+        *,
+        kinds: Sequence[str] = (),
+        status: str | None = None,
+        subject: str | None = None,
+        cursor: str | None = None,
+        limit: int = 100,
+    ) -> tuple[list[Job], str | None]:
+        """Return jobs, newest first, and the cursor of the next page."""
+        query = select(JobRow).order_by(JobRow.id.desc()).limit(limit + 1)
+        for wanted, condition in (
+            (kinds, JobRow.kind.in_(kinds)),
+            (status, JobRow.status == status),
+            (subject, JobRow.subject == subject),
+        ):
+            query = query.where(condition) if wanted else query
+        if keys := decode_cursor(cursor, str):
+            query = query.where(JobRow.id < keys[0])
+        page, following = page_of(session.scalars(query).all(), limit, lambda row: encode_cursor(row.id))
+        return [_job(row) for row in page], following
+
+    def depth(self, kinds: Sequence[str]) -> int:
+        """Return how many jobs of these kinds have not ended."""
+        waiting = select(func.count()).where(JobRow.kind.in_(kinds), JobRow.status.not_in(ENDED))
+        with self._database.read() as session:
+            return session.scalar(waiting.select_from(JobRow)) or 0
+
+    def last(self, session: Session, kind: str, subject: str) -> Job | None:
+        """Return the newest job of this kind and subject."""
+        query = select(JobRow).where(JobRow.kind == kind, JobRow.subject == subject)
+        row = session.scalar(query.order_by(JobRow.id.desc()).limit(1))
+        return _job(row) if row else None
+
+    def forget(self, session: Session, older_than_us: int) -> int:
+        """Delete the jobs that ended before the given moment; return how many."""
+        done: CursorResult[Any] = session.execute(delete(JobRow).where(JobRow.finished_at < older_than_us))  # pyright: ignore[reportAssignmentType]
+        return done.rowcount
+
+    def release(self, claim: Claim) -> None:
+        """Give a job back untouched, for another worker to take at once (a clean stop)."""
+        with self._database.write() as session:
+            same = (JobRow.id == claim.job.job_id, JobRow.lease == claim.lease)
+            waiting = {"status": JobStatus.QUEUED, "lease": None, "lease_until": None}
+            session.execute(update(JobRow).where(*same).values(attempts=JobRow.attempts - 1, **waiting))
+
+    def _held(self, session: Session, claim: Claim) -> JobRow:
+        row = session.scalar(select(JobRow).where(JobRow.id == claim.job.job_id).with_for_update())
+        if row is None or row.lease != claim.lease or row.status != JobStatus.PROCESSING:
+            raise Stale("lease_lost", f"another worker took {claim.job.job_id} over")
+        return row
+
+    def _stop(self, job_id: str) -> None:
+        for stop in self._cancellers:
+            stop(job_id)
+
+    def _wake(self) -> None:
+        for wake in self._wakers:
+            wake()
+
+
+def problem(error: AtalaiaError) -> dict[str, Any]:
+    """Return what a failed job says of its error."""
+    faults = [{"pointer": fault.pointer, "message": fault.message} for fault in error.faults]
+    return {"code": error.code, "kind": error.kind.value, "detail": error.detail, "errors": faults}
+
+
+def unknown_job(job_id: str) -> Missing:
+    """Return the error for a job that is not there."""
+    return Missing("unknown_job", f"there is no job {job_id[:80]!r}")
+
+
+def _claimable(kinds: Sequence[str]) -> Any:
+    now = now_us()
+    waiting = (JobRow.status == JobStatus.QUEUED) & (JobRow.run_at <= now)
+    orphaned = (JobRow.status == JobStatus.PROCESSING) & (JobRow.lease_until < now)
+    return JobRow.kind.in_(kinds) & or_(waiting, orphaned)
+
+
+def _end(
+    row: JobRow,
+    status: JobStatus,
+    *,
+    result: Mapping[str, Any] | None = None,
+    error: Mapping[str, Any] | None = None,
+) -> None:
+    row.status, row.finished_at = status, now_us()
+    row.lease = row.lease_until = None
+    row.payload = {name: value for name, value in row.payload.items() if name != BULK}
+    row.result = dict(result) if result is not None else row.result
+    row.error = dict(error) if error is not None else None
+    row.progress = 1.0 if status == JobStatus.COMPLETED else row.progress
+
+
+def _worker_lost(attempts: int) -> dict[str, Any]:
+    detail = f"the worker died {attempts} times on this job; look at its log before you queue it again"
+    return {"code": "worker_lost", "kind": "broken", "detail": detail, "errors": []}
+
+
+def _job(row: JobRow) -> Job:
+    return Job(
+        job_id=row.id,
+        kind=row.kind,
+        subject=row.subject,
+        status=JobStatus(row.status),
+        progress=row.progress,
+        attempts=row.attempts,
+        result=row.result,
+        error=row.error,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        payload=row.payload,
+    )

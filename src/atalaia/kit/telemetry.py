@@ -1,0 +1,119 @@
+"""The metrics of Atalaia: one table of names, and one registry for each service object.
+
+`docs/reference/metrics.md` is made from `METRICS`.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+_log = structlog.get_logger(__name__)
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+@dataclass(frozen=True, slots=True)
+class MetricName:
+    """One metric: what it is called, its type, its labels and what it says."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    labels: tuple[str, ...]
+    help: str
+
+
+METRICS: tuple[MetricName, ...] = (
+    MetricName("http_requests_total", "counter", ("method", "route", "status"), "HTTP requests answered."),
+    MetricName("http_request_duration_seconds", "histogram", ("method", "route"), "Time to answer a request."),
+    MetricName(
+        "anomaly_predictions_total",
+        "counter",
+        ("series_id", "model_version", "anomaly"),
+        "Points scored, on request or as they arrived.",
+    ),
+    MetricName("model_load_duration_seconds", "histogram", ("series_id", "source"), "Time to load a model."),
+    MetricName("model_cache_hit_rate", "gauge", (), "Share of predictions that found their model loaded."),
+    MetricName("model_cache_bytes", "gauge", (), "Memory that loaded models take."),
+    MetricName("training_queue_depth", "gauge", (), "Trainings that wait or run."),
+    MetricName("model_drift_detected_total", "counter", ("series_id",), "Times that a model's data had drifted."),
+    MetricName("points_received_total", "counter", (), "Points acknowledged, repeats included."),
+    MetricName("points_refused_total", "counter", ("code",), "Requests with points that were refused."),
+    MetricName("scoring_lag_rows", "gauge", (), "Accepted batches that wait to be scored."),
+    MetricName("anomalies_opened_total", "counter", (), "Anomalies opened."),
+    MetricName("jobs_attempted_total", "counter", ("kind", "how"), "Attempts at jobs, by how they ended."),
+)
+_BY_NAME = {metric.name: metric for metric in METRICS}
+
+
+class Telemetry:
+    """The metrics of one service object."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._counters: dict[str, Counter] = {}
+        self._histograms: dict[str, Histogram] = {}
+        for metric in METRICS:
+            if metric.kind == "counter":
+                self._counters[metric.name] = Counter(
+                    metric.name, metric.help, metric.labels, registry=self.registry
+                )
+            elif metric.kind == "histogram":
+                self._histograms[metric.name] = Histogram(
+                    metric.name, metric.help, metric.labels, buckets=SECONDS, registry=self.registry
+                )
+
+    def count(self, name: str, *labels: str, by: float = 1) -> None:
+        """Add `by` to the counter `name`."""
+        counter = self._counters[name]
+        (counter.labels(*labels) if labels else counter).inc(by)
+
+    def time(self, name: str, seconds: float, *labels: str) -> None:
+        """Note that something took `seconds` in the histogram `name`."""
+        self._histograms[name].labels(*labels).observe(seconds)
+
+    def gauge(self, name: str, read: Callable[[], float]) -> None:
+        """Let the gauge `name` show what `read` returns when it is scraped, NaN while that fails."""
+        Gauge(name, _BY_NAME[name].help, registry=self.registry).set_function(lambda: _read_or_nan(name, read))
+
+    def counts(self, name: str, read: Callable[[], Iterable[tuple[tuple[str, ...], float]]]) -> None:
+        """Let the counter `name` show what `read` returns when it is scraped.
+
+        For hot paths: they add to plain numbers, and the metric is made only when somebody looks. It takes the
+        place of the counter that `count` adds to.
+        """
+        self.registry.unregister(self._counters.pop(name))
+        self.registry.register(_Scraped(_BY_NAME[name], read))
+
+    def render(self) -> bytes:
+        """Return all metrics in the Prometheus text format."""
+        return generate_latest(self.registry)
+
+
+def _read_or_nan(name: str, read: Callable[[], float]) -> float:
+    try:
+        return read()
+    except Exception:  # a database that is down, say: the other metrics are wanted now more than ever
+        _log.exception("gauge_failed", metric=name)
+        return math.nan
+
+
+class _Scraped(Collector):
+    def __init__(self, metric: MetricName, read: Callable[[], Iterable[tuple[tuple[str, ...], float]]]) -> None:
+        self._metric = metric
+        self._read = read
+
+    def collect(self) -> Iterable[Metric]:
+        family = CounterMetricFamily(self._metric.name, self._metric.help, labels=self._metric.labels)
+        for labels, value in self._read():
+            family.add_metric(labels, value)
+        yield family
+
+    def describe(self) -> Iterable[Metric]:
+        return [CounterMetricFamily(self._metric.name, self._metric.help, labels=self._metric.labels)]

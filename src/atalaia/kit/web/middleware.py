@@ -1,0 +1,110 @@
+"""ASGI layers around the application: ids in paths, request ids, limits, metrics and the access log."""
+
+import time
+from collections.abc import MutableMapping
+from typing import Any
+from urllib.parse import unquote
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from atalaia.core.errors import Invalid
+from atalaia.core.ids import new_id
+from atalaia.kit.telemetry import Telemetry
+from atalaia.kit.web.problems import Problem
+
+_log = structlog.get_logger("atalaia.http")
+_QUIET = frozenset({"/health", "/metrics", "/api/v1/liveness", "/api/v1/readiness"})
+
+
+class Front:
+    """The outermost layer.
+
+    * A slash that the caller wrote as ``%2F`` stays part of its path segment, so that series ids may hold one.
+    * Every request has an id, the caller's ``X-Request-Id`` if it sent a usable one.
+    * A body over the limit is refused before it is read, or as soon as it has grown too large.
+    * Requests are counted and timed by route.
+    """
+
+    def __init__(self, app: ASGIApp, *, telemetry: Telemetry, max_body_bytes: int) -> None:
+        self._app = app
+        self._telemetry = telemetry
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one connection."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        _keep_encoded_slashes(scope)
+        headers = Headers(scope=scope)
+        request_id = scope["request_id"] = _request_id(headers)
+        started = time.perf_counter()
+        status = 500
+
+        async def reply(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["X-Request-Id"] = request_id
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            try:
+                await self._limited(scope, headers, receive, reply)
+            finally:
+                self._note(scope, status, time.perf_counter() - started)
+
+    async def _limited(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
+        length = headers.get("content-length", "0")
+        if length.isdecimal() and (len(length) > _MAX_DIGITS or int(length) > self._max_body_bytes):
+            problem = Problem(self._too_large(), path=scope["path"], request_id=scope["request_id"])
+            problem.headers["Connection"] = "close"
+            await problem(scope, receive, send)
+            return
+        seen = 0
+
+        async def counted() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > self._max_body_bytes:
+                raise self._too_large()
+            return message
+
+        await self._app(scope, counted, send)
+
+    def _too_large(self) -> Invalid:
+        limit = self._max_body_bytes // 2**20
+        return Invalid("body_too_large", f"a body may have at most {limit} MiB; send it in smaller parts")
+
+    def _note(self, scope: MutableMapping[str, Any], status: int, seconds: float) -> None:
+        route = scope.get("route")
+        path = route.path if isinstance(route, Route) else "unmatched"
+        method = scope["method"] if scope["method"] in _METHODS else "OTHER"
+        self._telemetry.count("http_requests_total", method, path, str(status))
+        self._telemetry.time("http_request_duration_seconds", seconds, method, path)
+        if path not in _QUIET:
+            _log.info(
+                "request", method=method, path=scope["path"][:300], status=status, ms=round(seconds * 1000, 2)
+            )
+
+
+_MAX_DIGITS = 18
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+def _keep_encoded_slashes(scope: MutableMapping[str, Any]) -> None:
+    raw: bytes | None = scope.get("raw_path")
+    if raw and b"%2" in raw:
+        text = raw.split(b"?")[0].decode("ascii", "replace")
+        kept = text.replace("%25", "%2525").replace("%2F", "%252F").replace("%2f", "%252F")
+        scope["path"] = unquote(kept)
+
+
+def _request_id(headers: Headers) -> str:
+    sent = headers.get("x-request-id", "")
+    usable = 0 < len(sent) <= 128 and sent.isascii() and sent.isprintable()
+    return sent if usable else new_id("req")

@@ -1,0 +1,114 @@
+"""Errors become `application/problem+json` (RFC 9457), whoever raised them."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from atalaia.core.clock import isoformat, now_us
+from atalaia.core.errors import HTTP_STATUS, AtalaiaError, Broken, Fault, Invalid, Missing
+from atalaia.core.problems import PROBLEMS
+
+_log = structlog.get_logger(__name__)
+_MEDIA_TYPE = "application/problem+json"
+_STATUS_OF_CODE = {"body_too_large": 413, "method_not_allowed": 405}
+_MAX_FAULTS = 20
+
+
+class Problem(JSONResponse):
+    """An error as an answer."""
+
+    media_type = _MEDIA_TYPE
+
+    def __init__(self, error: AtalaiaError, *, path: str = "", request_id: str = "") -> None:
+        headers: dict[str, str] = {}
+        if error.retry_after_s is not None:
+            headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
+        body = problem_body(error, path=path, request_id=request_id)
+        super().__init__(body, status_code=body["status"], headers=headers)
+
+    def render(self, content: Any) -> bytes:
+        """Return the body as JSON; what cannot be encoded is replaced."""
+        return json.dumps(content, ensure_ascii=False).encode("utf-8", "replace")
+
+
+def problem_body(error: AtalaiaError, *, path: str = "", request_id: str = "") -> dict[str, Any]:
+    """Return the problem object of `error`."""
+    return {
+        "type": f"urn:atalaia:problem:{error.code}",
+        "title": PROBLEMS[error.code][1] if error.code in PROBLEMS else error.code,
+        "status": _STATUS_OF_CODE.get(error.code, HTTP_STATUS[error.kind]),
+        "detail": error.detail,
+        "instance": path,
+        "code": error.code,
+        "kind": error.kind.value,
+        "request_id": request_id,
+        "timestamp": isoformat(now_us()),
+        "errors": [{"pointer": f.pointer, "message": f.message} for f in error.faults[:_MAX_FAULTS]],
+    }
+
+
+def answer(request: Request, error: AtalaiaError) -> Problem:
+    """Return `error` as the answer to `request`."""
+    return Problem(error, path=request.scope["path"], request_id=request.scope.get("request_id", ""))
+
+
+def install_problems(app: FastAPI) -> None:
+    """Let `app` answer every error as a problem."""
+
+    def known(request: Request, error: Exception) -> Response:
+        assert isinstance(error, AtalaiaError)
+        if isinstance(error, Broken):
+            _log.error("broken", code=error.code, detail=error.detail, exc_info=error)
+        return answer(request, error)
+
+    def invalid(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        return answer(request, _invalid(error.errors()))
+
+    def routing(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        if isinstance(error.__cause__, AtalaiaError):  # FastAPI wraps what reading a body raises
+            return answer(request, error.__cause__)
+        if error.status_code == 405:
+            refusal = Invalid("method_not_allowed", f"{request.method} is not possible here; see /docs")
+            problem = answer(request, refusal)
+            problem.headers.update(error.headers or {})  # Allow
+            return problem
+        if error.status_code == 404:
+            return answer(request, Missing("not_found", "there is no such path; /docs lists those that there are"))
+        return answer(request, Invalid("invalid_request", str(error.detail)))
+
+    def unknown(request: Request, error: Exception) -> Response:
+        _log.error("unexpected", path=request.scope["path"], exc_info=error)
+        detail = "something broke inside; the log has the details under this request id"
+        return answer(request, Broken("internal_error", detail))
+
+    app.add_exception_handler(AtalaiaError, known)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, routing)
+    app.add_exception_handler(Exception, unknown)
+
+
+def _invalid(errors: Sequence[Mapping[str, Any]]) -> Invalid:
+    if any(error["type"] == "json_invalid" for error in errors):
+        return Invalid(
+            "invalid_json",
+            "the body is not JSON",
+            faults=[Fault("", str(errors[0].get("ctx", {}).get("error", "")))],
+        )
+    faults = [Fault(_pointer(error["loc"]), str(error["msg"])) for error in errors[:_MAX_FAULTS]]
+    detail = "; ".join(f"{fault.pointer or 'body'}: {fault.message}" for fault in faults[:3])
+    return Invalid("invalid_request", detail, faults=faults)
+
+
+def _pointer(location: Sequence[str | int]) -> str:
+    parts = [str(part) for part in location]
+    if parts and parts[0] in ("body", "query", "path"):
+        parts = parts[1:]
+    return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in parts)

@@ -1,0 +1,149 @@
+"""Types that stand on the wire in many places: ids in paths, times, pages, raw bodies."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, TypeVar
+from urllib.parse import unquote
+
+import msgspec
+from fastapi import Depends, Header, Query, Request
+from pydantic import BaseModel, ConfigDict
+from starlette.convertors import Convertor, register_url_convertor
+
+from atalaia.core.clock import MICROS, isoformat, seconds_to_us, to_us
+from atalaia.core.errors import Fault, Invalid
+
+MAX_SECONDS = 4_102_444_800.0
+"""2100-01-01, the end of times that are taken for seconds."""
+
+
+class IdConvertor(Convertor[str]):
+    """One path segment that may hold an encoded slash, see `kit.web.middleware.Front`."""
+
+    regex = "[^/]+"
+
+    def convert(self, value: str) -> str:
+        """Return the id that the segment writes."""
+        return unquote(value)
+
+    def to_string(self, value: str) -> str:
+        """Return the segment that writes the id."""
+        return value.replace("%", "%25").replace("/", "%2F")
+
+
+register_url_convertor("id", IdConvertor())
+
+
+class Wire(BaseModel):
+    """The root of wire types: unknown fields are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+async def _read_body(request: Request) -> bytes:
+    return await request.body()
+
+
+RawBody = Annotated[bytes, Depends(_read_body)]
+"""The whole body as bytes, read without blocking a thread."""
+IdempotencyKey = Annotated[
+    str | None,
+    Header(alias="Idempotency-Key", max_length=256, description="Send the same key again and it is done once."),
+]
+Limit = Annotated[int, Query(ge=1, le=1000, description="Items on a page.")]
+Cursor = Annotated[str | None, Query(max_length=2048, description="`next` of the page before.")]
+
+T = TypeVar("T")
+
+
+def decode(body: bytes, decoder: "msgspec.json.Decoder[T]") -> T:
+    """Return `body` decoded.
+
+    Raises
+    ------
+    Invalid
+        When it is not JSON, or not of the decoder's type; the fault says where.
+    """
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        message, _, where = str(error).partition(" - at `$")
+        pointer = where.rstrip("`").replace("[...]", "/*").replace("[", "/").replace("]", "").replace(".", "/")
+        raise Invalid(
+            "invalid_request", f"{pointer or 'body'}: {message}", faults=[Fault(pointer, message)]
+        ) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        detail = "the body is empty" if not body.strip() else f"the body is not JSON: {error}"
+        raise Invalid("invalid_json", detail, faults=[Fault("", detail)]) from error
+
+
+def parse_time(value: float | str, pointer: str) -> int:
+    """Return Unix seconds or an RFC 3339 time as microseconds since the epoch.
+
+    Raises
+    ------
+    Invalid
+        When it is neither, carries no zone, or cannot be in seconds.
+    """
+    if isinstance(value, str):
+        return _parse_text(value, pointer)
+    reason = why_not_seconds(value)
+    if reason:
+        raise _invalid_time(pointer, reason)
+    return seconds_to_us(value)
+
+
+def why_not_seconds(value: float) -> str | None:
+    """Return why `value` cannot be Unix seconds, or None if it can."""
+    if value != value or value in (float("inf"), float("-inf")):
+        return "it is not a finite number"
+    if value < 0:
+        return "it lies before 1970"
+    if value > MAX_SECONDS:
+        return "it lies after 2100: seconds are expected, this looks like milliseconds or finer"
+    return None
+
+
+def time_query(value: str | None, name: str) -> int | None:
+    """Return a time given in the query, in seconds or RFC 3339, as microseconds."""
+    if value is None:
+        return None
+    try:
+        return parse_time(float(value), f"/{name}")
+    except ValueError:
+        return parse_time(value.replace(" ", "+"), f"/{name}")  # an unencoded + arrives as a space
+
+
+def optional_time(micros: int | None) -> str | None:
+    """Return microseconds as RFC 3339, None as None."""
+    return None if micros is None else isoformat(micros)
+
+
+def rfc3339(moment: datetime | None) -> str | None:
+    """Return an aware datetime as RFC 3339 in UTC, None as None."""
+    return None if moment is None else isoformat(to_us(moment))
+
+
+def page(items: list[Any], following: str | None) -> Mapping[str, Any]:
+    """Return a page of a list."""
+    return {"items": items, "next": following}
+
+
+def _parse_text(value: str, pointer: str) -> int:
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        raise _invalid_time(pointer, f"{value[:40]!r} is neither Unix seconds nor RFC 3339") from None
+    if moment.tzinfo is None:
+        raise _invalid_time(pointer, f"{value[:40]!r} has no time zone; end it with Z for UTC")
+    try:
+        micros = to_us(moment)
+    except OverflowError:
+        micros = -1
+    if not 0 <= micros <= MAX_SECONDS * MICROS:
+        raise _invalid_time(pointer, f"{value[:40]!r} lies before 1970 or after 2100")
+    return micros
+
+
+def _invalid_time(pointer: str, reason: str) -> Invalid:
+    return Invalid("invalid_time", f"{pointer}: {reason}", faults=[Fault(pointer, reason)])
