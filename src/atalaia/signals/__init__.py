@@ -1,0 +1,1 @@
+"""Points arrive, are kept, become anomalies."""

@@ -1,0 +1,214 @@
+"""HTTP doors of signals."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query
+
+from atalaia.core.anomalies import AnomalyState
+from atalaia.core.clock import isoformat
+from atalaia.core.errors import AtalaiaError
+from atalaia.kit.cursors import decode_cursor, encode_cursor
+from atalaia.kit.idempotency import once
+from atalaia.kit.web.wire import Cursor, IdempotencyKey, Limit, RawBody, time_query
+from atalaia.signals import schemas
+from atalaia.signals.ingest import parse_points
+from atalaia.signals.service import Signals
+
+Time = Annotated[str | None, Query(max_length=64, description="Unix seconds or RFC 3339.")]
+From = Annotated[str | None, Query(alias="from", max_length=64, description="Unix seconds or RFC 3339.")]
+_POINTS_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "oneOf": [
+                        {"$ref": "#/components/schemas/PointRows"},
+                        {"$ref": "#/components/schemas/PointColumns"},
+                    ]
+                }
+            }
+        },
+    }
+}
+
+
+def points_router(signals: Signals) -> APIRouter:
+    """Return the doors through which points come and go."""
+    router = APIRouter(prefix="/api/v1", tags=["points"])
+
+    @router.post("/points", openapi_extra=_POINTS_BODY)
+    def add_points(body: RawBody, key: IdempotencyKey = None) -> schemas.Accepted:
+        """Keep points. The answer comes once they are durable; the same point twice is kept once, the last wins."""
+        try:
+            batch = parse_points(body, signals.settings)
+            with signals.database.write() as session:
+
+                def act() -> dict[str, Any]:
+                    accepted, series, created = signals.ingest(session, batch)
+                    return {"accepted": accepted, "series": series, "created": created}
+
+                return schemas.Accepted(**once(session, key, "POST /points", body, act))
+        except AtalaiaError as error:
+            signals.telemetry.count("points_refused_total", error.code)
+            raise
+
+    @router.get("/series/{series_id:id}/points", response_model_exclude_none=True)
+    def read_points(
+        series_id: str,
+        start: From = None,
+        to: Time = None,
+        buckets: Annotated[int | None, Query(ge=1, le=10_000)] = None,
+        limit: Annotated[int, Query(ge=1, le=100_000)] = 10_000,
+        cursor: Cursor = None,
+    ) -> schemas.PointsOut:
+        """Read stored points, aggregated into buckets or one by one."""
+        from_us, to_us = time_query(start, "from"), time_query(to, "to")
+        if buckets is not None:
+            return _buckets_out(series_id, *signals.buckets(series_id, from_us, to_us, buckets))
+        return _points_out(series_id, *signals.points(series_id, from_us, to_us), cursor, limit)
+
+    return router
+
+
+def catalogue_router(signals: Signals) -> APIRouter:
+    """Return the doors of series and fleets."""
+    router = APIRouter(prefix="/api/v1", tags=["series"])
+
+    @router.get("/series")
+    def list_series(
+        label: Annotated[str | None, Query(max_length=512, description="name:value")] = None,
+        fleet_id: str | None = None,
+        prefix: str | None = None,
+        cursor: Cursor = None,
+        limit: Limit = 100,
+    ) -> schemas.SeriesPage:
+        """List series in order of id."""
+        with signals.database.read() as session:
+            items, following = signals.list_series(
+                session, fleet_id=fleet_id, prefix=prefix, label=label, cursor=cursor, limit=limit
+            )
+        return schemas.SeriesPage(items=[schemas.SeriesOut.of(series) for series in items], next=following)
+
+    @router.get("/series/{series_id:id}")
+    def get_series(series_id: str) -> schemas.SeriesOut:
+        """Show one series."""
+        with signals.database.read() as session:
+            return schemas.SeriesOut.of(signals.catalogue.series(session, series_id))
+
+    @router.patch("/series/{series_id:id}")
+    def label_series(series_id: str, body: schemas.LabelsIn) -> schemas.SeriesOut:
+        """Set or remove labels of a series."""
+        with signals.database.write() as session:
+            return schemas.SeriesOut.of(signals.catalogue.label(session, series_id, body.labels))
+
+    @router.get("/fleets")
+    def list_fleets(cursor: Cursor = None, limit: Limit = 100) -> schemas.FleetPage:
+        """List fleets in order of id."""
+        with signals.database.read() as session:
+            items, following = signals.list_fleets(session, cursor=cursor, limit=limit)
+        fleets = [
+            schemas.FleetOut(fleet_id=f.fleet_id, source=f.source, series_count=f.series_count) for f in items
+        ]
+        return schemas.FleetPage(items=fleets, next=following)
+
+    @router.get("/fleets/{fleet_id:id}")
+    def get_fleet(fleet_id: str) -> schemas.FleetOut:
+        """Show one fleet and its series."""
+        with signals.database.read() as session:
+            fleet, members = signals.fleet(session, fleet_id)
+        return schemas.FleetOut(
+            fleet_id=fleet_id, source=fleet.source, series_count=len(members), series=members[:1_000]
+        )
+
+    @router.put("/fleets/{fleet_id:id}")
+    def set_fleet(fleet_id: str, body: schemas.FleetIn) -> schemas.FleetOut:
+        """Make exactly these series the members of a fleet."""
+        with signals.database.write() as session:
+            fleet = signals.catalogue.set_fleet(session, fleet_id, body.series_ids)
+        return schemas.FleetOut(fleet_id=fleet_id, source="hand", series_count=fleet.series_count)
+
+    return router
+
+
+def anomalies_router(signals: Signals) -> APIRouter:
+    """Return the doors of anomalies."""
+    router = APIRouter(prefix="/api/v1", tags=["anomalies"])
+
+    @router.get("/anomalies")
+    def list_anomalies(
+        series_id: str | None = None,
+        start: From = None,
+        to: Time = None,
+        state: Literal["open", "closed"] | None = None,
+        cursor: Cursor = None,
+        limit: Limit = 100,
+    ) -> schemas.AnomalyPage:
+        """List anomalies that overlap a range, newest first."""
+        with signals.database.read() as session:
+            items, following = signals.list_anomalies(
+                session,
+                series_id=series_id,
+                from_us=time_query(start, "from"),
+                to_us=time_query(to, "to"),
+                state=None if state is None else AnomalyState(state),
+                cursor=cursor,
+                limit=limit,
+            )
+        return schemas.AnomalyPage(items=[schemas.AnomalyOut.of(anomaly) for anomaly in items], next=following)
+
+    @router.get("/anomalies/{anomaly_id:id}")
+    def get_anomaly(anomaly_id: str) -> schemas.AnomalyOut:
+        """Show one anomaly."""
+        with signals.database.read() as session:
+            return schemas.AnomalyOut.of(signals.anomaly(session, anomaly_id))
+
+    @router.post("/anomalies/{anomaly_id:id}/feedback", status_code=201)
+    def give_feedback(anomaly_id: str, body: schemas.FeedbackIn, key: IdempotencyKey = None) -> schemas.FeedbackOut:
+        """Say what an anomaly was worth."""
+        with signals.database.write() as session:
+
+            def act() -> dict[str, Any]:
+                said = signals.give_feedback(session, anomaly_id, body.kind, body.note)
+                return schemas.feedback_out(said).model_dump(mode="json")
+
+            route = f"POST /anomalies/{anomaly_id}/feedback"
+            return schemas.FeedbackOut(**once(session, key, route, body.model_dump_json().encode(), act))
+
+    return router
+
+
+def _buckets_out(series_id: str, start: int, end: int, found: Any) -> schemas.PointsOut:
+    columns = (found.start, found.end, found.count, found.min, found.mean, found.max)
+    buckets = [
+        schemas.BucketOut.model_validate(
+            {"from": isoformat(a), "to": isoformat(b), "count": n, "min": low, "mean": mean, "max": high}
+        )
+        for a, b, n, low, mean, high in zip(*(column.tolist() for column in columns), strict=True)
+    ]
+    return schemas.PointsOut.model_validate(
+        {"series_id": series_id, "from": isoformat(start), "to": isoformat(end), "buckets": buckets}
+    )
+
+
+def _points_out(
+    series_id: str, start: int, end: int, found: Any, cursor: str | None, limit: int
+) -> schemas.PointsOut:
+    keys = decode_cursor(cursor, int)
+    if keys:
+        found = found.take(found.timestamps > keys[0])
+    part = found.take(slice(0, limit))
+    points = [
+        schemas.PointOut(timestamp=isoformat(stamp), value=value)
+        for stamp, value in zip(part.timestamps.tolist(), part.values.tolist(), strict=True)
+    ]
+    following = encode_cursor(int(part.timestamps[-1])) if len(found) > limit else None
+    return schemas.PointsOut.model_validate(
+        {
+            "series_id": series_id,
+            "from": isoformat(start),
+            "to": isoformat(end),
+            "points": points,
+            "next": following,
+        }
+    )

@@ -1,0 +1,182 @@
+"""Pure decisions of signals: which fleet, when an anomaly opens and closes, which blocks to merge."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import translate
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from atalaia.core.errors import Invalid
+from atalaia.core.points import IntArray
+from atalaia.core.scores import THRESHOLD
+from atalaia.core.series import MAX_ID_CHARACTERS, check_id
+from atalaia.signals.settings import FleetRule
+
+_SUFFIX = 8
+"""Characters that stay free behind a fleet's id, for the number of the next one when it is full."""
+_ONE = re.compile(r"\[!?+\]?+[^]]*\]|[^*]", re.DOTALL)
+"""What stands for one character in a shell pattern: a set in brackets, or any character but the star."""
+
+
+def fleet_of(series_id: str, labels: Mapping[str, str], rules: Sequence[FleetRule]) -> str | None:
+    """Return the id of the fleet that the first applicable rule names.
+
+    None when no rule applies, or when what it makes of the id or the label cannot be the id of a fleet.
+    """
+    for rule in rules:
+        if rule.label is not None:
+            found = labels.get(rule.label)
+        else:
+            found = _wildcard(series_id, rule.match or "")
+        if found is not None:
+            return _fleet_id(rule.fleet.replace("{}", found).strip())
+    return None
+
+
+def _fleet_id(name: str) -> str | None:
+    try:
+        return check_id(name) if len(name) <= MAX_ID_CHARACTERS - _SUFFIX else None
+    except Invalid:
+        return None
+
+
+def _wildcard(series_id: str, pattern: str) -> str | None:
+    """Return what the first star of `pattern` stands for, as much as it can; the whole id if there is no star."""
+    whole, before, behind = _compiled(pattern)
+    if not whole.match(series_id):
+        return None
+    if behind is None:
+        return series_id
+    # One try for each end instead of one expression with a group, which could take exponential time.
+    ends = range(len(series_id), before - 1, -1)
+    return next((series_id[before:end] for end in ends if behind.match(series_id, end)), series_id)
+
+
+@lru_cache(maxsize=256)
+def _compiled(pattern: str) -> tuple[re.Pattern[str], int, re.Pattern[str] | None]:
+    """Return the pattern, how many characters stand before its first star, and what stands behind that."""
+    before = place = 0
+    while found := _ONE.match(pattern, place):
+        before, place = before + 1, found.end()
+    behind = re.compile(translate(pattern[place + 1 :])) if place < len(pattern) else None
+    return re.compile(translate(pattern)), before, behind
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """An anomaly that is open, as it grows point by point. Times are microseconds since the epoch.
+
+    Attributes
+    ----------
+    peak
+        Position of the strangest point in the block that is being read, None if it lies in an earlier one.
+    strange, quiet
+        Strange points so far; quiet points since the last strange one.
+    is_open
+        False while fewer strange points than `open_after_points` have been seen.
+    """
+
+    opened_at: int
+    last_at: int
+    peak_at: int
+    peak_score: float
+    strange: int
+    quiet: int
+    is_open: bool
+    peak: int | None = None
+
+
+def advance(
+    current: Interval | None,
+    timestamps: Sequence[int],
+    scores: Sequence[float],
+    first: int,
+    *,
+    open_after: int,
+    close_after: int,
+) -> tuple[list[Interval], Interval | None]:
+    """Read one series' next points; return the intervals that closed, and the one that goes on.
+
+    Parameters
+    ----------
+    timestamps, scores
+        The points in order of time; NaN scores say nothing and change nothing.
+    first
+        Position of the first of them in the block.
+    """
+    closed: list[Interval] = []
+    for offset, (moment, score) in enumerate(zip(timestamps, scores, strict=True)):
+        if score > THRESHOLD:
+            current = _stranger(current, moment, score, first + offset, open_after)
+        elif score <= THRESHOLD and current is not None:
+            current = replace(current, quiet=current.quiet + 1)
+            if current.quiet >= (close_after if current.is_open else 1):
+                closed += [current] if current.is_open else []
+                current = None
+    return closed, current
+
+
+def _stranger(current: Interval | None, moment: int, score: float, index: int, open_after: int) -> Interval:
+    if current is None:
+        return Interval(moment, moment, moment, score, 1, 0, open_after <= 1, index)
+    strange = current.strange + 1
+    grown = replace(
+        current, last_at=moment, strange=strange, quiet=0, is_open=current.is_open or strange >= open_after
+    )
+    if score > current.peak_score:
+        grown = replace(grown, peak_at=moment, peak_score=score, peak=index)
+    return grown
+
+
+def in_order(rows: IntArray, timestamps: IntArray, latest: IntArray) -> NDArray[np.intp]:
+    """Return the positions of the points that are newer than all before them, sorted by series and time.
+
+    Parameters
+    ----------
+    rows, timestamps
+        int64[n], position of the series (0 to m - 1) and time of each point, in order of arrival.
+    latest
+        int64[m], newest time that is known of each series already, -1 for none.
+    """
+    series = np.concatenate([np.arange(len(latest)), rows])
+    order = np.argsort(series, kind="stable")
+    _, rank = np.unique(np.concatenate([latest, timestamps])[order], return_inverse=True)
+    # Rising with the series first, then with time, so that one running maximum serves all series.
+    height = series[order] * len(order) + rank
+    newer = np.ones(len(order), np.bool_)
+    newer[1:] = height[1:] > np.maximum.accumulate(height)[:-1]
+    chosen = order[newer] - len(latest)
+    return chosen[chosen >= 0]
+
+
+def pick_merge(rows: Sequence[int], *, fan_in: int, max_rows: int) -> slice | None:
+    """Return which blocks to merge, given their sizes from oldest to newest, or None.
+
+    Only neighbours are merged, so that the later block still wins over the earlier one. A run is worth it when it
+    holds `fan_in` blocks of one tier (a tier holds sizes that differ by less than the factor `fan_in`) and else
+    only of lower ones: every merge lifts each of its points by a tier or more, so that a point is rewritten a
+    number of times that grows with the logarithm of the history (size-tiered compaction, O'Neil et al. 1996).
+    """
+    tiers = [_tier(size, fan_in) for size in rows]
+    for start, tier in enumerate(tiers):
+        end, total = start, 0
+        while end < len(rows) and tiers[end] <= tier and total + rows[end] <= max_rows:
+            total += rows[end]
+            end += 1
+        if tiers[start:end].count(tier) >= fan_in:
+            while start > 0 and tiers[start - 1] <= tier and total + rows[start - 1] <= max_rows:
+                start -= 1
+                total += rows[start]
+            return slice(start, end)
+    return None
+
+
+def _tier(rows: int, fan_in: int) -> int:
+    tier = 0
+    while rows >= fan_in:
+        rows //= fan_in
+        tier += 1
+    return tier

@@ -1,0 +1,54 @@
+"""Settings of signals."""
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class FleetRule(BaseModel):
+    """Puts series into fleets as they are found: by a pattern of the id, or by a label."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    match: str | None = Field(default=None, description="Shell pattern that the series id must match.")
+    label: str | None = Field(default=None, description="Label whose value names the fleet.")
+    fleet: str = Field(
+        default="{}", description="Id of the fleet; `{}` is replaced by what matched `*` or the label."
+    )
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> "FleetRule":
+        if (self.match is None) == (self.label is None):
+            raise ValueError("a rule needs either `match` or `label`")
+        return self
+
+
+class SignalsSettings(BaseModel):
+    """Points, history and anomalies."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_batch_points: int = Field(default=500_000, ge=1, description="Points that one request may bring.")
+    max_ahead_s: float = Field(
+        default=86_400, ge=0, description="How far a timestamp may lie in the future, in seconds."
+    )
+    fleet_rules: tuple[FleetRule, ...] = Field(
+        default=(), description="Rules that put new series into fleets; the first that applies decides."
+    )
+    fleet_max_series: int = Field(default=5_000, ge=1, description="Series that one fleet may hold.")
+    open_after_points: int = Field(default=1, ge=1, description="Strange points in a row that open an anomaly.")
+    close_after_points: int = Field(
+        default=12, ge=1, description="Quiet points in a row that close an anomaly; strange points nearer join it."
+    )
+    compact_after_points: int = Field(
+        default=200_000, ge=1, description="Scored points in the tail that start a compaction."
+    )
+    compact_after_s: float = Field(
+        default=300, gt=0, description="Age of the oldest scored batch in the tail that starts a compaction."
+    )
+    block_max_points: int = Field(default=4_000_000, ge=1_000, description="Points that one block may hold.")
+    block_fan_in: int = Field(default=8, ge=2, description="Blocks of like size in a row that are merged into one.")
+    retention_days: float | None = Field(
+        default=None, gt=0, description="Points older than this are deleted; unset keeps them for good."
+    )
+    sweep_after_s: float = Field(
+        default=900, gt=0, description="Age at which stored objects that nothing refers to are deleted."
+    )

@@ -1,0 +1,1 @@
+"""The tables of signals and every query on them."""

@@ -1,0 +1,141 @@
+"""Tables of anomalies and of what people said of them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import BigInteger, Float, ForeignKey, Index, Integer, String, Text, and_, or_, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from atalaia.core.anomalies import Anomaly, AnomalyState, Feedback, FeedbackKind
+from atalaia.core.clock import from_us
+from atalaia.core.scores import Explanation, ModelRef
+from atalaia.kit.database import AutoId, Table
+from atalaia.signals.store.catalogue import chunks
+
+PENDING = "pending"
+"""State of an interval with fewer strange points than open an anomaly; nobody sees it."""
+
+
+class AnomalyRow(Table):
+    """An interval of one series."""
+
+    __tablename__ = "anomalies"
+    __table_args__ = (
+        Index("anomalies_of_series", "number", "opened_at"),
+        Index("anomalies_by_time", "opened_at", "id"),
+        Index("anomalies_by_state", "state", "number"),
+    )
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    number: Mapped[int] = mapped_column(ForeignKey("series.number"))
+    series_id: Mapped[str] = mapped_column(String(256))
+    state: Mapped[str] = mapped_column(String(8))
+    opened_at: Mapped[int] = mapped_column(BigInteger)
+    last_at: Mapped[int] = mapped_column(BigInteger)
+    peak_at: Mapped[int] = mapped_column(BigInteger)
+    peak_score: Mapped[float] = mapped_column(Float)
+    strange: Mapped[int] = mapped_column(Integer)
+    quiet: Mapped[int] = mapped_column(Integer)
+    seen: Mapped[float] = mapped_column(Float)
+    expected: Mapped[float | None] = mapped_column(Float)
+    lower: Mapped[float | None] = mapped_column(Float)
+    upper: Mapped[float | None] = mapped_column(Float)
+    part: Mapped[str] = mapped_column(String(64))
+    text: Mapped[str] = mapped_column(Text)
+    model_id: Mapped[str] = mapped_column(String(300))
+    model_version: Mapped[str] = mapped_column(String(16))
+    algorithm: Mapped[str] = mapped_column(String(64))
+
+
+class FeedbackRow(Table):
+    """One person's word on one anomaly."""
+
+    __tablename__ = "feedback"
+
+    id: Mapped[int] = mapped_column(AutoId, primary_key=True, autoincrement=True)
+    anomaly_id: Mapped[str] = mapped_column(ForeignKey("anomalies.id"), index=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    note: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[int] = mapped_column(BigInteger)
+
+
+def growing(session: Session, numbers: Sequence[int]) -> dict[int, AnomalyRow]:
+    """Return the open or pending interval of each of the series that has one."""
+    found: dict[int, AnomalyRow] = {}
+    for chunk in chunks(numbers):
+        unfinished = (AnomalyRow.state.in_((AnomalyState.OPEN.value, PENDING)), AnomalyRow.number.in_(chunk))
+        found.update({row.number: row for row in session.scalars(select(AnomalyRow).where(*unfinished))})
+    return found
+
+
+def anomalies_page(
+    session: Session,
+    *,
+    number: int | None,
+    from_us: int | None,
+    to_us: int | None,
+    state: AnomalyState | None,
+    before: tuple[int, str] | None,
+    limit: int,
+) -> list[AnomalyRow]:
+    """Return anomalies that overlap [from, to), newest first, from behind `before` (opened_at, id)."""
+    query = select(AnomalyRow).where(AnomalyRow.state != PENDING)
+    query = query.order_by(AnomalyRow.opened_at.desc(), AnomalyRow.id.desc()).limit(limit)
+    if number is not None:
+        query = query.where(AnomalyRow.number == number)
+    if to_us is not None:
+        query = query.where(AnomalyRow.opened_at < to_us)
+    if from_us is not None:
+        query = query.where(or_(AnomalyRow.last_at >= from_us, AnomalyRow.state == AnomalyState.OPEN.value))
+    if state is not None:
+        query = query.where(AnomalyRow.state == state.value)
+    if before is not None:
+        same = and_(AnomalyRow.opened_at == before[0], AnomalyRow.id < before[1])
+        query = query.where(or_(AnomalyRow.opened_at < before[0], same))
+    return list(session.scalars(query))
+
+
+def feedback_of(session: Session, anomaly_ids: Sequence[str]) -> Mapping[str, tuple[Feedback, ...]]:
+    """Return what was said of each of the anomalies, oldest first."""
+    found: dict[str, tuple[Feedback, ...]] = {}
+    for chunk in chunks(anomaly_ids):
+        query = select(FeedbackRow).where(FeedbackRow.anomaly_id.in_(chunk)).order_by(FeedbackRow.id)
+        for row in session.scalars(query):
+            said = Feedback(FeedbackKind(row.kind), row.note, from_us(row.created_at))
+            found[row.anomaly_id] = (*found.get(row.anomaly_id, ()), said)
+    return found
+
+
+def anomaly_of(row: AnomalyRow, feedback: tuple[Feedback, ...] = ()) -> Anomaly:
+    """Return the anomaly that `row` keeps."""
+    closed = row.state == AnomalyState.CLOSED
+    return Anomaly(
+        anomaly_id=row.id,
+        series_id=row.series_id,
+        state=AnomalyState(row.state),
+        opened_at=from_us(row.opened_at),
+        last_at=from_us(row.last_at),
+        closed_at=from_us(row.last_at) if closed else None,
+        peak_at=from_us(row.peak_at),
+        peak_score=row.peak_score,
+        points=row.strange,
+        seen=row.seen,
+        explanation=Explanation(row.expected, row.lower, row.upper, row.part, row.text),
+        model=ModelRef(row.model_id, row.model_version, row.algorithm),
+        feedback=feedback,
+    )
+
+
+def columns_of_peak(explanation: Explanation, model: ModelRef, seen: float) -> dict[str, Any]:
+    """Return what a row says of the peak: seen, expected, why, and which model."""
+    return {
+        "seen": seen,
+        "expected": explanation.expected,
+        "lower": explanation.lower,
+        "upper": explanation.upper,
+        "part": explanation.part,
+        "text": explanation.text,
+        "model_id": model.model_id,
+        "model_version": model.version,
+        "algorithm": model.algorithm,
+    }
