@@ -1,0 +1,1 @@
+"""History and labels become better models: training jobs, registry, promotion."""

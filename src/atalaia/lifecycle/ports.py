@@ -1,0 +1,56 @@
+"""What lifecycle needs from others."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from atalaia.core.models import ModelKey, Stage
+from atalaia.core.points import Group
+
+
+class History(Protocol):
+    """Stored points."""
+
+    def members(self, fleet_id: str) -> list[str]:
+        """Return the ids of the series of a fleet, or raise `Missing`."""
+        ...
+
+    def newest(self, series_ids: Sequence[str]) -> int | None:
+        """Return the time of the newest point of any of the series, in microseconds, or raise `Missing`."""
+        ...
+
+    def group(self, series_ids: Sequence[str], start_us: int, end_us: int) -> Group:
+        """Return the points of the series in [start, end), in the order of the ids."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Artefact:
+    """A trained model on its way into the registry."""
+
+    key: ModelKey
+    job_id: str
+    data: bytes
+    sha256: str
+    parameters: Mapping[str, Any]
+    metrics: Mapping[str, float]
+
+
+class Registry(Protocol):
+    """Where versions are registered."""
+
+    def publish(self, artefact: Artefact) -> str:
+        """Log parameters, metrics and artefact, register a version; return its run. Twice for a job is once."""
+        ...
+
+    def set_stage(self, key: ModelKey, run_id: str, number: int, stage: Stage) -> None:
+        """Note where the version of the run stands."""
+        ...
+
+
+class Activity(Protocol):
+    """What was asked of the models that serve."""
+
+    def counts(self, series_id: str, since_us: int) -> tuple[int, int]:
+        """Return how many points of the series were scored since then, and how many were anomalous."""
+        ...

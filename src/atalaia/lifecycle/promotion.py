@@ -1,0 +1,86 @@
+"""Promotion: a version in Staging takes over Production, in one transaction."""
+
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from atalaia.core.clock import now_us
+from atalaia.core.errors import Conflict, Missing
+from atalaia.core.facts import Fact, ModelPromoted, ModelRegistered
+from atalaia.core.models import ModelKey, Stage, version_name
+from atalaia.kit.database import Database
+from atalaia.kit.facts import Outbox
+from atalaia.lifecycle import store
+from atalaia.lifecycle.ports import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Promoted:
+    """What a promotion did."""
+
+    key: ModelKey
+    number: int
+    previous: int | None
+    promoted_at: int
+
+
+class Promotion:
+    """Moves versions between stages, here at once, in the registry soon after."""
+
+    def __init__(self, database: Database, outbox: Outbox, registry: Registry) -> None:
+        self._database = database
+        self._outbox = outbox
+        self._registry = registry
+        outbox.subscribe(ModelRegistered, "registry-stage", self._mirror)
+        outbox.subscribe(ModelPromoted, "registry-stage", self._mirror)
+
+    def promote(self, session: Session, key: ModelKey, number: int, *, archive_previous: bool) -> Promoted:
+        """Put version `number` into Production; the one before is archived, or goes back to Staging.
+
+        Raises
+        ------
+        Missing, Conflict
+            When there is no such model or version, or it is not in Staging.
+        """
+        model = store.lock_model(session, key)
+        if model is None:
+            raise unknown_model(key)
+        version = session.get(store.VersionRow, (model.key, number))
+        if version is None:
+            detail = f"{key} has no version {version_name(number)}; the newest is {version_name(model.latest)}"
+            raise Missing("unknown_version", detail)
+        if version.stage != Stage.STAGING:
+            detail = (
+                f"{version_name(number)} of {key} is in {version.stage}, only a version in Staging can be promoted"
+            )
+            raise Conflict("not_in_staging", detail)
+        now = now_us()
+        previous = self._retire(session, model, now, archive_previous)
+        version.stage, version.promoted_at = Stage.PRODUCTION.value, now
+        model.production, model.revision = number, store.next_revision(session)
+        self._outbox.publish(session, ModelPromoted(model.key, number, previous or 0, archive_previous))
+        return Promoted(key, number, previous, now)
+
+    def _retire(self, session: Session, model: store.ModelRow, now: int, archive: bool) -> int | None:
+        if model.production is None:
+            return None
+        old = session.get_one(store.VersionRow, (model.key, model.production))
+        old.stage = Stage.ARCHIVED.value if archive else Stage.STAGING.value
+        old.archived_at = now if archive else None
+        return old.number
+
+    def _mirror(self, fact: Fact, _fact_id: int) -> None:
+        # The stages as they are now, not as they were when the fact was told: mirroring twice or late is harmless.
+        assert isinstance(fact, ModelRegistered | ModelPromoted)
+        numbers = {fact.version} | ({fact.previous} if isinstance(fact, ModelPromoted) else set[int]())
+        key = ModelKey.parse(fact.model_id)
+        with self._database.read() as session:
+            rows = [session.get(store.VersionRow, (fact.model_id, number)) for number in sorted(numbers)]
+            versions = [store.version_of(row) for row in rows if row is not None]
+        for version in versions:
+            self._registry.set_stage(key, version.run_id, version.number, version.stage)
+
+
+def unknown_model(key: ModelKey) -> Missing:
+    """Return the error for a model that nobody trained."""
+    return Missing("unknown_model", f"nothing was ever trained for {key}; POST /api/v1/training does that")

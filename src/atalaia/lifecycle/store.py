@@ -1,0 +1,125 @@
+"""The tables of lifecycle and every query on them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, ForeignKey, Integer, String, select, update
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from atalaia.core.clock import from_us
+from atalaia.core.models import Deployment, ModelKey, ModelVersion, Stage
+from atalaia.kit.database import Table
+
+
+class ModelRow(Table):
+    """What is trained: one series or one fleet. `production` is the number of the version that serves."""
+
+    __tablename__ = "models"
+
+    key: Mapped[str] = mapped_column(String(300), primary_key=True)
+    latest: Mapped[int] = mapped_column(Integer, default=0)
+    production: Mapped[int | None] = mapped_column(Integer)
+    revision: Mapped[int] = mapped_column(BigInteger, default=0, index=True)
+    created_at: Mapped[int] = mapped_column(BigInteger)
+
+
+class VersionRow(Table):
+    """One training's result."""
+
+    __tablename__ = "model_versions"
+
+    key: Mapped[str] = mapped_column(ForeignKey("models.key"), primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True)
+    stage: Mapped[str] = mapped_column(String(16))
+    algorithm: Mapped[str] = mapped_column(String(64))
+    hyperparameters: Mapped[dict[str, Any]] = mapped_column(JSON)
+    metrics: Mapped[dict[str, float]] = mapped_column(JSON)
+    series_count: Mapped[int] = mapped_column(Integer)
+    sha256: Mapped[str] = mapped_column(String(64))
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    run_id: Mapped[str] = mapped_column(String(64))
+    job_id: Mapped[str] = mapped_column(String(32), unique=True)
+    learnt: Mapped[dict[str, Any]] = mapped_column(JSON)
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    promoted_at: Mapped[int | None] = mapped_column(BigInteger)
+    archived_at: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class RevisionRow(Table):
+    """Counts the changes of deployments; its one row is also the lock that orders them."""
+
+    __tablename__ = "deployment_revision"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    value: Mapped[int] = mapped_column(BigInteger)
+
+
+def lock_model(session: Session, key: ModelKey) -> ModelRow | None:
+    """Return the row of a model and hold it until the transaction ends."""
+    return session.scalar(select(ModelRow).where(ModelRow.key == str(key)).with_for_update())
+
+
+def next_revision(session: Session) -> int:
+    """Return the number of the next change of any deployment."""
+    session.execute(update(RevisionRow).where(RevisionRow.id == 1).values(value=RevisionRow.value + 1))
+    row = session.scalar(select(RevisionRow).where(RevisionRow.id == 1).execution_options(populate_existing=True))
+    if row is None:
+        session.add(RevisionRow(id=1, value=1))
+        return 1
+    return row.value
+
+
+def versions_of(session: Session, keys: Sequence[str]) -> list[VersionRow]:
+    """Return all versions of the models, newest first."""
+    query = select(VersionRow).where(VersionRow.key.in_(keys))
+    return list(session.scalars(query.order_by(VersionRow.key, VersionRow.number.desc())))
+
+
+def models_page(session: Session, *, after: str | None, limit: int) -> list[ModelRow]:
+    """Return models in order of key, from behind `after`."""
+    query = select(ModelRow).order_by(ModelRow.key).limit(limit)
+    if after is not None:
+        query = query.where(ModelRow.key > after)
+    return list(session.scalars(query))
+
+
+def deployments_after(session: Session, revision: int) -> list[Deployment]:
+    """Return the deployments that changed after `revision`, oldest change first."""
+    joined = (ModelRow.key == VersionRow.key) & (ModelRow.production == VersionRow.number)
+    query = select(ModelRow, VersionRow).join(VersionRow, joined).where(ModelRow.revision > revision)
+    return [
+        _deployment(model, version)
+        for model, version in session.execute(query.order_by(ModelRow.revision)).tuples()
+    ]
+
+
+def version_of(row: VersionRow) -> ModelVersion:
+    """Return the version that `row` keeps."""
+    return ModelVersion(
+        key=ModelKey.parse(row.key),
+        number=row.number,
+        stage=Stage(row.stage),
+        algorithm=row.algorithm,
+        hyperparameters=row.hyperparameters,
+        metrics=row.metrics,
+        series_count=row.series_count,
+        sha256=row.sha256,
+        size_bytes=row.size_bytes,
+        run_id=row.run_id,
+        job_id=row.job_id,
+        created_at=from_us(row.created_at),
+        promoted_at=None if row.promoted_at is None else from_us(row.promoted_at),
+        archived_at=None if row.archived_at is None else from_us(row.archived_at),
+    )
+
+
+def _deployment(model: ModelRow, version: VersionRow) -> Deployment:
+    return Deployment(
+        key=ModelKey.parse(model.key),
+        number=version.number,
+        algorithm=version.algorithm,
+        sha256=version.sha256,
+        size_bytes=version.size_bytes,
+        run_id=version.run_id,
+        revision=model.revision,
+    )

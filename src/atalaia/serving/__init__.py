@@ -1,0 +1,1 @@
+"""A series and a value become a score: loading, cache, fallbacks."""

@@ -1,0 +1,30 @@
+"""What serving needs from others."""
+
+from typing import Protocol
+
+from atalaia.core.models import Deployment
+from atalaia.core.series import Statistics
+
+
+class Deployments(Protocol):
+    """Which versions are in Production."""
+
+    def deployments(self, after_revision: int = 0) -> list[Deployment]:
+        """Return the deployments that changed after a revision, oldest change first."""
+        ...
+
+
+class Registry(Protocol):
+    """Where artefacts are registered."""
+
+    def fetch(self, run_id: str) -> bytes:
+        """Return the artefact of a run, or raise `Unavailable`."""
+        ...
+
+
+class Catalogue(Protocol):
+    """Known series."""
+
+    def statistics(self, series_id: str) -> Statistics | None:
+        """Return the running statistics of a series, None when it is unknown."""
+        ...

@@ -1,0 +1,148 @@
+"""Wire types of serving."""
+
+from typing import Any
+
+import msgspec
+from pydantic import ConfigDict, Field
+
+from atalaia.core.errors import AtalaiaError
+from atalaia.core.scores import Score
+from atalaia.kit.web.problems import problem_body
+from atalaia.kit.web.wire import Wire, rfc3339
+
+
+class PredictIn(Wire):
+    """One point to score."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"timestamp": 1733587200, "value": 0.315}]})
+    timestamp: float | str = Field(description="Unix seconds, fractions allowed, or RFC 3339.")
+    value: float
+
+
+class PredictRow(Wire):
+    """One point of one of many series."""
+
+    series_id: str
+    timestamp: float | str
+    value: float
+
+
+class BatchIn(Wire):
+    """Points to score."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"points": [{"series_id": "sensor_001_radial", "timestamp": 1733587200, "value": 0.315}]}]
+        }
+    )
+    points: list[PredictRow]
+
+
+class PointBody(msgspec.Struct, forbid_unknown_fields=True):
+    """`PredictIn` as it is decoded."""
+
+    timestamp: float | str
+    value: float
+
+
+class RowBody(msgspec.Struct, forbid_unknown_fields=True):
+    """`PredictRow` as it is decoded."""
+
+    series_id: str
+    timestamp: float | str
+    value: float
+
+
+class BatchBody(msgspec.Struct, forbid_unknown_fields=True):
+    """`BatchIn` as it is decoded."""
+
+    points: list[RowBody]
+
+
+class ModelInfo(Wire):
+    """Which model answered, and where it was loaded from."""
+
+    model_id: str
+    version: str
+    stage: str
+    type: str
+    loaded_from: str = Field(description="`mlflow`, `local_cache` or `fallback`.")
+
+
+class ExplanationOut(Wire):
+    """Why the point has its score."""
+
+    expected: float | None
+    lower: float | None
+    upper: float | None
+    part: str = Field(description="Which part of the model decided.")
+    text: str
+
+
+class Prediction(Wire):
+    """The answer to one point."""
+
+    series_id: str
+    timestamp: str
+    value: float
+    anomaly: bool
+    anomaly_score: float | None = Field(description="1.0 is the threshold in force; null is no opinion.")
+    confidence: str = Field(description="`high`, `medium` or `low`.")
+    model_info: ModelInfo
+    explanation: ExplanationOut
+
+
+class PredictionError(Wire):
+    """A point that could not be answered, and why."""
+
+    series_id: str
+    error: dict[str, Any]
+
+
+class Predictions(Wire):
+    """The answers to many points, in their order."""
+
+    predictions: list[Prediction | PredictionError]
+
+
+class ReloadedOut(Wire):
+    """A model was loaded anew."""
+
+    model_id: str
+    version: str
+    loaded_from: str
+    load_seconds: float
+
+
+def prediction(score: Score) -> dict[str, Any]:
+    """Return a score as `Prediction`, ready to encode."""
+    model, why = score.model, score.explanation
+    return {
+        "series_id": score.series_id,
+        "timestamp": rfc3339(score.timestamp),
+        "value": score.value,
+        "anomaly": score.is_anomaly,
+        "anomaly_score": score.score,
+        "confidence": score.confidence.value,
+        "model_info": {
+            "model_id": model.model_id,
+            "version": model.version,
+            "stage": score.stage,
+            "type": model.algorithm,
+            "loaded_from": score.source.value,
+        },
+        "explanation": {
+            "expected": why.expected,
+            "lower": why.lower,
+            "upper": why.upper,
+            "part": why.part,
+            "text": why.text,
+        },
+    }
+
+
+def answer_of(series_id: str, answer: Score | AtalaiaError) -> dict[str, Any]:
+    """Return the answer to one point of a batch."""
+    if isinstance(answer, Score):
+        return prediction(answer)
+    return {"series_id": series_id, "error": problem_body(answer)}
