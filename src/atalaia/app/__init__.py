@@ -1,0 +1,1 @@
+"""Settings, the one build(), and the doors: server, embedded, demo, command line."""

@@ -1,0 +1,126 @@
+"""The one place that puts Atalaia together: connectors, then services, then who listens to what."""
+
+from pathlib import Path
+
+import structlog
+
+from atalaia.app.migrations import migrate
+from atalaia.app.settings import ROLES, Settings
+from atalaia.connectors.mlflow import MlflowRegistry
+from atalaia.core.errors import Fault, Invalid
+from atalaia.kit.blobs import Blobs
+from atalaia.kit.database import Database
+from atalaia.kit.facts import Outbox
+from atalaia.kit.jobs import JobQueue, Worker
+from atalaia.kit.telemetry import Telemetry
+from atalaia.kit.threads import Loop
+from atalaia.lifecycle import tasks as lifecycle_tasks
+from atalaia.lifecycle.deployments import DeploymentList
+from atalaia.lifecycle.service import Lifecycle
+from atalaia.serving.service import Serving
+from atalaia.signals import tasks as signals_tasks
+from atalaia.signals.service import Signals
+from atalaia.signals.statistics import SeriesStatistics
+
+_log = structlog.get_logger(__name__)
+
+
+class Atalaia:
+    """All of Atalaia in one object. `start` opens roles, `close` ends them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.telemetry = Telemetry()
+        self.database = Database(settings.sqlalchemy_url, busy_timeout_s=settings.busy_timeout_s)
+        migrate(self.database)
+        self.blobs = Blobs(settings.data_dir / "blobs")
+        self.outbox = Outbox(self.database)
+        self.queue = JobQueue(self.database, lease_s=settings.job_lease_s, backoff_s=settings.job_backoff_s)
+        self.registry = MlflowRegistry(settings.data_dir.absolute() / "mlflow")
+        self.serving = Serving(
+            self.database,
+            self.blobs,
+            self.outbox,
+            DeploymentList(self.database),
+            self.registry,
+            SeriesStatistics(self.database),
+            settings.serving,
+            self.telemetry,
+        )
+        self.signals = Signals(
+            self.database, self.blobs, self.outbox, self.serving, settings.signals, self.telemetry
+        )
+        self.lifecycle = Lifecycle(
+            self.database,
+            self.queue,
+            self.blobs,
+            self.outbox,
+            self.signals,
+            self.registry,
+            self.serving,
+            settings.lifecycle,
+            self.telemetry,
+        )
+        works = {
+            **signals_tasks.works(self.signals, self.queue, self.outbox),
+            **lifecycle_tasks.works(self.lifecycle),
+        }
+        self.worker = Worker(self.database, self.queue, works, telemetry=self.telemetry)
+        self.scheduler = Loop("scheduler", self._schedule, every_s=settings.schedule_every_s)
+        self.messenger = Loop("facts", self._deliver, every_s=1.0)
+        self.roles: frozenset[str] = frozenset()
+        self.is_ready = False
+
+    def start(self, roles: tuple[str, ...] = ROLES) -> None:
+        """Open roles: what they need is loaded and running when this returns.
+
+        Raises
+        ------
+        Invalid
+            When there is no such role.
+        """
+        unknown = set(roles) - set(ROLES)
+        if unknown:
+            reason = f"there is no role {', '.join(sorted(unknown))}; choose from {', '.join(ROLES)}"
+            raise Invalid("invalid_settings", reason, faults=[Fault("/role", reason)])
+        self.roles = frozenset(roles)
+        if self.roles & {"predictor", "worker"}:
+            _log.info("models_loaded", count=self.serving.warm())
+            self.serving.start()
+        if "worker" in self.roles:
+            self.signals.follower.start()
+            self.worker.start()
+        if "scheduler" in self.roles:
+            self.scheduler.start()
+        self.messenger.start()
+        self.is_ready = True
+
+    def close(self) -> None:
+        """Stop everything in order: nothing new begins, what runs ends or is given back."""
+        self.is_ready = False
+        self.scheduler.stop()
+        self.worker.stop()
+        self.signals.follower.stop()
+        self.messenger.stop()
+        self.serving.stop()
+        self.database.close()
+
+    def _schedule(self) -> bool:
+        signals_tasks.schedule(self.signals, self.queue)
+        return False
+
+    def _deliver(self) -> bool:
+        self.outbox.deliver()
+        return False
+
+
+def build(settings: Settings) -> Atalaia:
+    """Put Atalaia together on the data folder of `settings`; its schema is brought up to date.
+
+    Raises
+    ------
+    Unavailable
+        When the folder or the database cannot be used.
+    """
+    Path(settings.data_dir).mkdir(parents=True, exist_ok=True)
+    return Atalaia(settings)

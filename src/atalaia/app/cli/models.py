@@ -1,0 +1,181 @@
+"""``atalaia models``: versions, and which of them answers."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from atalaia.app.cli.output import columns, note, show_local, show_one, show_pages, show_rows
+from atalaia.app.cli.series import Cursor, Limit, SeriesArgument
+from atalaia.app.cli.session import Output, OutputOption, Session, examples, session_of
+from atalaia.core.errors import Conflict, Missing
+from atalaia.core.models import ModelKey, Scope, Stage
+
+if TYPE_CHECKING:
+    from atalaia.connectors.atalaia import Model
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Models: their versions, and which of them answers.",
+    epilog=examples("atalaia models show 'pump 7'", "atalaia models promote 'pump 7' --version v2"),
+)
+_LIST = columns("model_id=model", "production_version=production", "latest_version=latest")
+_VERSIONS = columns(
+    "version", "stage", "algorithm", "hyperparameters", "series_count", "bytes", "created_at", "promoted_at",
+    "metrics",
+    times=("created_at", "promoted_at"),
+)  # fmt: skip
+_PROMOTION = columns(
+    "model_id=model", "version", "stage", "previous_version=previous", "promoted_at", times=("promoted_at",)
+)
+_PLAN = columns("model_id=model", "version", "algorithm", "from_stage", "replaces", "replaced_becomes")
+_METRICS = columns("window", "predictions", "anomalies", "anomaly_rate", "score", "training", "drift")
+_RELOADED = columns("model_id=model", "version", "loaded_from", "load_seconds")
+
+OptionalSeries = Annotated[str | None, typer.Argument(metavar="SERIES", help="Name of the series.")]
+FleetOption = Annotated[str | None, typer.Option("--fleet", help="A fleet's model instead of a series' own.")]
+
+
+def key_of(series: str | None, fleet: str | None) -> ModelKey:
+    """Return the model that is meant: of one series, or of one fleet."""
+    if (series is None) == (fleet is None):
+        raise typer.BadParameter("name one SERIES, or one fleet with --fleet", param_hint="SERIES")
+    return ModelKey(Scope.FLEET, fleet) if fleet is not None else ModelKey(Scope.SERIES, series or "")
+
+
+@app.command("list", epilog=examples("atalaia models list", "atalaia models list --output ndjson"))
+def list_models(
+    ctx: typer.Context, limit: Limit = None, cursor: Cursor = None, output: OutputOption = Output.TABLE
+) -> None:
+    """List the models."""
+    session = session_of(ctx, output)
+    with session.client() as client:
+        show_pages(
+            session, lambda rows, at: client.models.list(limit=rows, cursor=at), _LIST, limit=limit, cursor=cursor
+        )
+
+
+@app.command("show", epilog=examples("atalaia models show 'pump 7'", "atalaia models show --fleet pumps -o json"))
+def show_model(
+    ctx: typer.Context,
+    series: OptionalSeries = None,
+    fleet: FleetOption = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Show the versions of a model."""
+    session = session_of(ctx, output)
+    key = key_of(series, fleet)
+    with session.client() as client:
+        show_rows(session, client.models.get(key).versions, _VERSIONS)
+
+
+@app.command(
+    "promote",
+    epilog=examples("atalaia models promote pump7 --version v2", "atalaia models promote --fleet pumps --dry-run"),
+)
+def promote_model(
+    ctx: typer.Context,
+    series: OptionalSeries = None,
+    fleet: FleetOption = None,
+    version: Annotated[str | None, typer.Option(help="Which; by default the newest in Staging.")] = None,
+    keep_previous: Annotated[bool, typer.Option("--keep-previous", help="Do not archive the old one.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would change, and change nothing.")] = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Put a version that stands in Staging into Production."""
+    session = session_of(ctx, output)
+    key = key_of(series, fleet)
+    with session.client() as client:
+        plan = plan_promotion(client.models.get(key), version, keep_previous)
+        if dry_run:
+            show_local(session, [plan], _PLAN)
+            return
+        note(told(plan))
+        _ask(yes)
+        promotion = client.models.promote(key, plan["version"] or "", archive_previous=not keep_previous)
+        show_one(session, promotion, _PROMOTION)
+
+
+def plan_promotion(model: "Model", version: str | None, keep_previous: bool) -> dict[str, str | None]:
+    """Return what a promotion would change.
+
+    Raises
+    ------
+    Missing
+        When there is no such version.
+    Conflict
+        When no version was named and none stands in Staging.
+    """
+    number = _number(version) if version else None
+    staged = [one for one in model.versions if one.stage == Stage.STAGING]
+    found = [one for one in model.versions if _number(one.version) == number] if number is not None else staged
+    if not found and version:
+        raise Missing("unknown_version", f"{model.model_id} has no version {version}")
+    if not found:
+        raise Conflict("nothing_staged", f"{model.model_id} has no version in Staging; train one first")
+    chosen = max(found, key=lambda one: _number(one.version))
+    replaces = model.production_version if model.production_version != chosen.version else None
+    return {
+        "model_id": model.model_id,
+        "version": chosen.version,
+        "algorithm": chosen.algorithm,
+        "from_stage": chosen.stage,
+        "replaces": replaces,
+        "replaced_becomes": None if replaces is None else (Stage.NONE if keep_previous else Stage.ARCHIVED).value,
+    }
+
+
+def _number(version: str) -> int:
+    from atalaia.core.models import parse_version
+
+    return parse_version(version)
+
+
+def told(plan: dict[str, str | None]) -> str:
+    """Return a plan as a sentence."""
+    replaced = f"replaces {plan['replaces']}, which becomes {plan['replaced_becomes']}"
+    return (
+        f"{plan['model_id']}: {plan['version']} ({plan['algorithm']}) goes from {plan['from_stage']} to Production"
+        f" and {replaced if plan['replaces'] else 'is the first there'}."
+    )
+
+
+def _ask(yes: bool) -> None:
+    if yes:
+        return
+    sys.stderr.write("Go on? [y/N] ")  # typer.confirm would write to stdout, where data goes
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        note("Nothing was changed. Answer y, or pass --yes, to go on.")
+        raise typer.Exit(1)
+
+
+@app.command(
+    "metrics", epilog=examples("atalaia models metrics 'pump 7'", "atalaia models metrics 'pump 7' --window 7d")
+)
+def show_metrics(
+    ctx: typer.Context,
+    series: SeriesArgument,
+    window: Annotated[str, typer.Option(help="How far back, like 24h.")] = "24h",
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Show how the model of a series does, and whether its data drifted."""
+    session = session_of(ctx, output)
+    with session.client() as client:
+        show_one(session, client.models.metrics(ModelKey(Scope.SERIES, series), window), _METRICS)
+
+
+@app.command("reload", epilog=examples("atalaia models reload 'pump 7'", "atalaia models reload 'pump 7' -o json"))
+def reload_model(ctx: typer.Context, series: SeriesArgument, output: OutputOption = Output.TABLE) -> None:
+    """Load the model of a series again."""
+    session = session_of(ctx, output)
+    with session.client() as client:
+        show_one(session, client.models.reload(series), _RELOADED)
+
+
+def promote_now(session: Session, key: ModelKey, version: str) -> None:
+    """Promote without asking and write the answer."""
+    with session.client() as client:
+        note(told(plan_promotion(client.models.get(key), version, keep_previous=False)))
+        show_one(session, client.models.promote(key, version), _PROMOTION)

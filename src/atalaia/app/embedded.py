@@ -1,0 +1,235 @@
+"""Atalaia in one process: served in the foreground, or embedded in another program; and its check-up."""
+
+import ipaddress
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import FrameType, TracebackType
+from typing import NoReturn, Self
+
+import uvicorn
+from sqlalchemy import text
+
+from atalaia.app.build import Atalaia, build
+from atalaia.app.server import make_app, with_front
+from atalaia.app.settings import ROLES, Settings
+from atalaia.core.errors import AtalaiaError, Conflict, Denied, Unavailable
+from atalaia.kit.blobs import sha256_of
+from atalaia.kit.database import Database
+from atalaia.kit.logs import configure_logs
+
+_START_S = 60.0
+
+
+def serve(settings: Settings) -> None:
+    """Run all roles in this process until SIGTERM or Ctrl-C."""
+    _run(settings, ROLES)
+
+
+def run_role(settings: Settings, role: str) -> None:
+    """Run one role in this process until SIGTERM or Ctrl-C. Every role answers health checks and metrics."""
+    _run(settings, (role,))
+
+
+def _run(settings: Settings, roles: tuple[str, ...]) -> None:
+    configure_logs(level=settings.log_level, as_json=settings.log_format == "json")
+    # uvicorn stops on SIGTERM and then raises it again: without a handler of ours that would end us before `close`
+    signal.signal(signal.SIGTERM, _leave)
+    listener = listen(settings.host, settings.port)
+    atalaia = build(settings)
+    try:
+        atalaia.start(roles)
+        _server(atalaia).run(sockets=[listener])
+    finally:
+        atalaia.close()
+        listener.close()
+
+
+def _leave(number: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(0)
+
+
+class Embedded:
+    """All roles in this process, the server in a thread of its own; a context manager.
+
+    Attributes
+    ----------
+    url
+        Where it answers, once entered.
+    atalaia
+        The service itself.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.url = ""
+
+    def __enter__(self) -> Self:
+        settings = self._settings
+        self._listener = listen(settings.host, settings.port)
+        host, port = self._listener.getsockname()[:2]
+        self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        try:
+            self.atalaia = build(settings)
+            self.atalaia.start()
+        except BaseException:
+            self._listener.close()
+            raise
+        self._server = _server(self.atalaia)
+        self._thread = threading.Thread(target=self._serve, name="atalaia-http", daemon=True)
+        self._thread.start()
+        deadline = time.monotonic() + _START_S
+        while not self._server.started:
+            if not self._thread.is_alive() or time.monotonic() > deadline:
+                raise Unavailable("not_ready", "the server did not start; its log says why")
+            time.sleep(0.01)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.should_exit = True
+        self._thread.join(self._settings.shutdown_s + 5)
+        self.atalaia.close()
+        self._listener.close()
+
+    def _serve(self) -> None:
+        self._server.run(sockets=[self._listener])
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens on a loopback address.
+
+    Raises
+    ------
+    Denied
+        When the address is another: there is no authentication yet.
+    Conflict
+        When somebody else listens there.
+    """
+    if not _is_loopback(host):
+        detail = f"{host} can be reached from outside, and there is no authentication yet; use 127.0.0.1"
+        raise Denied("not_loopback", detail)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        detail = f"cannot listen on {host} port {port} ({error.strerror}); choose another with --port"
+        raise Conflict("port_in_use", detail) from error
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _server(atalaia: Atalaia) -> uvicorn.Server:
+    config = uvicorn.Config(
+        with_front(make_app(atalaia), atalaia),
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=int(atalaia.settings.shutdown_s),
+        server_header=False,
+    )
+    return uvicorn.Server(config)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was checked."""
+
+    check: str
+    ok: bool
+    detail: str
+    advice: str = ""
+
+
+def diagnose(settings: Settings) -> list[Finding]:
+    """Check what the service stands on, without starting it: folder, database, history, models, registry."""
+    if not settings.data_dir.exists():
+        advice = "start the service once: `atalaia up`"
+        return [Finding("data folder", False, f"{settings.data_dir} does not exist", advice)]
+    findings = [
+        _finding("data folder", lambda: _check_folder(settings), "make the folder writable, free some space")
+    ]
+    findings.append(_finding("database", lambda: _check_database(settings), "stop the service, restore a backup"))
+    if not all(finding.ok for finding in findings):
+        return findings
+    atalaia = build(settings)
+    try:
+        findings.append(
+            _finding("history", lambda: _check_blocks(atalaia), "restore the named blocks from a backup")
+        )
+        findings.append(
+            _finding("models", lambda: _check_models(atalaia), "train and promote the named models again")
+        )
+        advice = "loaded models and local copies answer meanwhile; restore the folder, or remove it and train anew"
+        findings.append(_finding("registry", lambda: _check_registry(atalaia), advice))
+    finally:
+        atalaia.database.close()
+    return findings
+
+
+def _finding(check: str, look: Callable[[], str], advice: str) -> Finding:
+    try:
+        return Finding(check, True, look())
+    except AtalaiaError as error:
+        return Finding(check, False, error.detail, advice)
+    except OSError as error:
+        return Finding(check, False, f"{error.strerror}: {error.filename}", advice)
+
+
+def _check_folder(settings: Settings) -> str:
+    probe = settings.data_dir / ".doctor"
+    probe.write_bytes(b"x" * 4096)
+    probe.unlink()
+    return f"{settings.data_dir} can be written"
+
+
+def _check_database(settings: Settings) -> str:
+    database = Database(settings.sqlalchemy_url, busy_timeout_s=settings.busy_timeout_s)
+    try:
+        with database.read() as session:
+            if database.is_sqlite:
+                told = session.scalar(text("PRAGMA quick_check(1)"))
+                if told != "ok":
+                    raise Unavailable("database_unavailable", f"the database is damaged: {told}")
+            else:
+                session.execute(text("SELECT 1"))
+    finally:
+        database.close()
+    return "the database can be read and is sound"
+
+
+def _check_blocks(atalaia: Atalaia) -> str:
+    bad = atalaia.signals.history.damaged()
+    if bad:
+        raise Unavailable("database_unavailable", f"{len(bad)} damaged or missing blocks: {', '.join(bad[:5])}")
+    return f"all blocks are whole; {atalaia.signals.lag()} batches wait to be scored"
+
+
+def _check_models(atalaia: Atalaia) -> str:
+    deployed = atalaia.serving.models.deployments()
+    bad: list[str] = []
+    for deployment in deployed:
+        try:
+            data = atalaia.blobs.get(f"models/{deployment.sha256}.npz")
+            bad += [] if sha256_of(data) == deployment.sha256 else [str(deployment.key)]
+        except AtalaiaError:
+            bad.append(str(deployment.key))
+    if bad:
+        raise Unavailable(
+            "database_unavailable", f"{len(bad)} models without a sound local copy: {', '.join(bad[:5])}"
+        )
+    return f"{len(deployed)} models in Production, each with a sound local copy"
+
+
+def _check_registry(atalaia: Atalaia) -> str:
+    atalaia.registry.check()
+    return "MLflow answers"

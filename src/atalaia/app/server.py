@@ -1,0 +1,149 @@
+"""The HTTP door: FastAPI for everything, in front of it the layers of `kit.web`."""
+
+import tempfile
+from importlib.resources import files
+from typing import Any
+
+import fastapi_offline
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.openapi.utils import get_openapi
+from pydantic.json_schema import models_json_schema
+from starlette.responses import HTMLResponse, RedirectResponse
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+
+from atalaia import __version__
+from atalaia.app.build import Atalaia, build
+from atalaia.app.settings import Settings
+from atalaia.core.errors import AtalaiaError, Unavailable
+from atalaia.kit.jobs.api import jobs_router
+from atalaia.kit.web.middleware import Front
+from atalaia.kit.web.problems import install_problems
+from atalaia.lifecycle import api as lifecycle_api
+from atalaia.lifecycle.training import KIND as TRAINING
+from atalaia.serving import api as serving_api
+from atalaia.serving.schemas import BatchIn, PredictIn
+from atalaia.signals import api as signals_api
+from atalaia.signals.schemas import PointColumns, PointRows
+
+_DECODED_BY_HAND = (PointRows, PointColumns, PredictIn, BatchIn)
+_STATIC = "/docs/static"
+_DESCRIPTION = "Points in, anomalies out. Every error is a problem (RFC 9457) with a stable `code`."
+
+
+def make_app(atalaia: Atalaia) -> FastAPI:
+    """Return the application with the doors of the roles that are open."""
+    app = FastAPI(title="Atalaia", version=__version__, description=_DESCRIPTION, docs_url=None, redoc_url=None)
+    install_problems(app)
+    app.include_router(_system_router(atalaia))
+    if "predictor" in atalaia.roles:
+        app.include_router(serving_api.serving_router(atalaia.serving))
+    if "api" in atalaia.roles:
+        for router in _control_plane(atalaia):
+            app.include_router(router)
+    _add_docs(app)
+    app.openapi = lambda: _openapi(app)
+    return app
+
+
+def with_front(app: FastAPI, atalaia: Atalaia) -> ASGIApp:
+    """Return `app` behind limits, request ids and metrics."""
+    return Front(app, telemetry=atalaia.telemetry, max_body_bytes=atalaia.settings.max_body_bytes)
+
+
+def openapi_document() -> dict[str, Any]:
+    """Return the OpenAPI document of all roles, as a service with default settings serves it."""
+    with tempfile.TemporaryDirectory() as folder:
+        atalaia = build(Settings(data_dir=folder))  # pyright: ignore[reportArgumentType]
+        atalaia.roles = frozenset({"api", "predictor"})
+        document = make_app(atalaia).openapi()
+        atalaia.database.close()
+    return document
+
+
+def _control_plane(atalaia: Atalaia) -> list[APIRouter]:
+    def fleet_of(series_id: str) -> str | None:
+        with atalaia.database.read() as session:
+            return atalaia.signals.catalogue.series(session, series_id).fleet_id
+
+    jobs = (atalaia.database, atalaia.queue)
+    return [
+        signals_api.points_router(atalaia.signals),
+        signals_api.catalogue_router(atalaia.signals),
+        signals_api.anomalies_router(atalaia.signals),
+        jobs_router(*jobs, "/api/v1/training/jobs", (TRAINING,)),
+        jobs_router(*jobs, "/api/v1/jobs"),
+        lifecycle_api.training_router(atalaia.lifecycle),
+        lifecycle_api.models_router(atalaia.lifecycle, fleet_of),
+        lifecycle_api.deployments_router(atalaia.lifecycle, fleet_of),
+        lifecycle_api.plot_router(atalaia.lifecycle, fleet_of),
+    ]
+
+
+def _system_router(atalaia: Atalaia) -> APIRouter:
+    router = APIRouter(tags=["system"])
+
+    @router.get("/health")
+    def health() -> dict[str, Any]:
+        """Say whether the service works, and how far scoring is behind."""
+        told: dict[str, Any] = {"status": "ok", "version": __version__, "roles": sorted(atalaia.roles)}
+        try:
+            return {**told, "scoring_lag_rows": atalaia.signals.lag()}
+        except AtalaiaError as error:
+            return {**told, "status": "degraded", "problem": error.code, "scoring_lag_rows": None}
+
+    @router.get("/api/v1/liveness")
+    async def liveness() -> dict[str, str]:
+        """Answer as long as the process does."""
+        return {"status": "alive"}
+
+    @router.get("/api/v1/readiness")
+    def readiness() -> dict[str, str]:
+        """Answer once models are loaded and the database can be read."""
+        if not atalaia.is_ready:
+            raise Unavailable("not_ready", "the service is starting or stopping", retry_after_s=1)
+        atalaia.signals.lag()
+        return {"status": "ready"}
+
+    @router.get("/metrics", response_class=Response)
+    def metrics() -> Response:
+        """Show all metrics in the Prometheus text format."""
+        return Response(atalaia.telemetry.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    return router
+
+
+def _add_docs(app: FastAPI) -> None:
+    """Serve the API documentation from this process alone: no file comes from another host."""
+    folder = str(files(fastapi_offline) / "static")
+    app.mount(_STATIC, StaticFiles(directory=folder), name="docs-static")
+
+    @app.get("/docs", include_in_schema=False)
+    def docs(request: Request) -> HTMLResponse:
+        return get_swagger_ui_html(
+            openapi_url=f"{request.scope.get('root_path', '')}/openapi.json",
+            title="Atalaia: API",
+            swagger_js_url=f"{_STATIC}/swagger-ui-bundle.js",
+            swagger_css_url=f"{_STATIC}/swagger-ui.css",
+            swagger_favicon_url=f"{_STATIC}/favicon.png",
+        )
+
+    @app.get("/", include_in_schema=False)
+    def home() -> RedirectResponse:
+        return RedirectResponse("/docs")
+
+    _ = docs, home
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title, version=app.version, description=_DESCRIPTION, routes=app.routes, tags=None
+        )
+        extra = models_json_schema(
+            [(model, "validation") for model in _DECODED_BY_HAND], ref_template="#/components/schemas/{model}"
+        )[1]
+        document.setdefault("components", {}).setdefault("schemas", {}).update(extra.get("$defs", {}))
+        app.openapi_schema = document
+    return app.openapi_schema

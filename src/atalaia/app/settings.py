@@ -1,0 +1,103 @@
+"""Settings: defaults, then ``atalaia.toml``, then ``ATALAIA_*``, then flags. Read once, here.
+
+Nested settings are written ``[signals]`` in the file and ``ATALAIA_SIGNALS__RETENTION_DAYS`` in the environment.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from atalaia.core.errors import Fault, Invalid
+from atalaia.lifecycle.settings import LifecycleSettings
+from atalaia.serving.settings import ServingSettings
+from atalaia.signals.settings import SignalsSettings
+
+CONFIG_VARIABLE = "ATALAIA_CONFIG"
+ROLES = ("api", "predictor", "worker", "scheduler")
+
+
+class Settings(BaseSettings):
+    """All settings of Atalaia."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="ATALAIA_",
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="forbid",
+        nested_model_default_partial_update=True,
+    )
+
+    data_dir: Path = Field(default=Path("var/atalaia"), description="Folder where everything is kept.")
+    host: str = Field(
+        default="127.0.0.1", description="Address to listen on; without authentication, loopback only."
+    )
+    port: int = Field(default=8460, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
+    database_url: str | None = Field(
+        default=None, description="SQLAlchemy URL of the database; unset is a SQLite file in the data folder."
+    )
+    busy_timeout_s: float = Field(default=10.0, gt=0, description="How long a writer waits for another.")
+    max_body_bytes: int = Field(default=32 * 2**20, ge=1024, description="Size of the largest body that is read.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="What is logged.")
+    log_format: Literal["json", "console"] = Field(default="json", description="JSON lines, or for people.")
+    job_lease_s: float = Field(
+        default=15.0, gt=0, description="How long a job belongs to a worker that has fallen silent."
+    )
+    job_backoff_s: float = Field(
+        default=1.0, gt=0, description="Pause before the first retry of a job; it doubles."
+    )
+    schedule_every_s: float = Field(default=5.0, gt=0, description="How often to look for jobs that are due.")
+    shutdown_s: float = Field(default=10.0, gt=0, description="How long running requests may take at a stop.")
+    signals: SignalsSettings = Field(default_factory=SignalsSettings, description="Points, history and anomalies.")
+    lifecycle: LifecycleSettings = Field(default_factory=LifecycleSettings, description="Training and promotion.")
+    serving: ServingSettings = Field(default_factory=ServingSettings, description="Loading models and answering.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Say who wins: flags, then the environment, then the file."""
+        file = TomlConfigSettingsSource(settings_cls, toml_file=os.environ.get(CONFIG_VARIABLE, "atalaia.toml"))
+        return init_settings, env_settings, file
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        """The URL of the database in use."""
+        return self.database_url or f"sqlite:///{self.data_dir.absolute() / 'atalaia.db'}"
+
+
+def load_settings(overrides: Mapping[str, Any] | None = None) -> Settings:
+    """Return the settings; `overrides` win over all else, dots in their names reach nested ones.
+
+    Raises
+    ------
+    Invalid
+        With every wrong setting at once, each by its name.
+    """
+    # MLflow reports its use to its makers unless told not to, and reads this when it is imported.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    nested: dict[str, Any] = {}
+    for name, value in (overrides or {}).items():
+        *path, last = name.split(".")
+        place = nested
+        for part in path:
+            place = place.setdefault(part, {})
+        place[last] = value
+    try:
+        return Settings(**nested)
+    except ValidationError as error:
+        faults = [Fault("/" + "/".join(map(str, e["loc"])), str(e["msg"])) for e in error.errors()]
+    except ValueError as error:  # the file is not TOML
+        faults = [Fault("", str(error))]
+    told = "; ".join(
+        f"{fault.pointer[1:].replace('/', '.') or 'atalaia.toml'}: {fault.message}" for fault in faults
+    )
+    raise Invalid("invalid_settings", f"{told}. Nothing was started.", faults=faults)

@@ -1,0 +1,70 @@
+"""The typed Python client of Atalaia's own API.
+
+::
+
+    from atalaia.connectors.atalaia import Client, Point
+
+    with Client("http://127.0.0.1:8460") as client:
+        client.points.add([Point("pump 7", 1397114100, 91.2)])
+        for anomaly in client.anomalies.iterate(series_id="pump 7"):
+            print(anomaly.peak_at, anomaly.explanation)
+"""
+
+from atalaia.connectors.atalaia.answers import (
+    Accepted,
+    Anomaly,
+    Bucket,
+    Deployment,
+    Feedback,
+    Fleet,
+    Health,
+    Job,
+    JobRef,
+    Model,
+    ModelMetrics,
+    Page,
+    Prediction,
+    Promotion,
+    Reloaded,
+    SeenPoint,
+    Series,
+    SeriesBuckets,
+    SeriesPoints,
+    Version,
+)
+from atalaia.connectors.atalaia.client import Client
+from atalaia.connectors.atalaia.connection import Retry
+from atalaia.connectors.atalaia.paging import iterate, pages
+from atalaia.connectors.atalaia.requests import Columns, Point, TrainingConfig
+from atalaia.connectors.atalaia.training import job_error
+
+__all__ = [
+    "Accepted",
+    "Anomaly",
+    "Bucket",
+    "Client",
+    "Columns",
+    "Deployment",
+    "Feedback",
+    "Fleet",
+    "Health",
+    "Job",
+    "JobRef",
+    "Model",
+    "ModelMetrics",
+    "Page",
+    "Point",
+    "Prediction",
+    "Promotion",
+    "Reloaded",
+    "Retry",
+    "SeenPoint",
+    "Series",
+    "SeriesBuckets",
+    "SeriesPoints",
+    "TrainingConfig",
+    "Version",
+    "iterate",
+    "job_error",
+    "pages",
+]
