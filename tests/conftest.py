@@ -1,0 +1,36 @@
+"""What holds for every test: no outside world, no inherited settings, repeatable properties."""
+
+import os
+from pathlib import Path
+
+import pytest
+import pytest_socket
+from hypothesis import HealthCheck, settings
+
+TESTS = Path(__file__).resolve().parent
+LOOPBACK = ["127.0.0.1", "::1", "localhost"]
+MAY_SPEAK = frozenset({"contracts", "journeys", "services"})
+
+settings.register_profile("dev", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", settings.get_profile("dev"), derandomize=True, database=None, print_blob=True)
+
+
+def pytest_configure() -> None:
+    """Start without the settings of whoever runs the tests, here and in every process that a test starts."""
+    for name in [name for name in os.environ if name.startswith("ATALAIA_")]:
+        del os.environ[name]
+    settings.load_profile("ci" if "CI" in os.environ else "dev")
+
+
+@pytest.fixture(autouse=True)
+def guarded_sockets(request: pytest.FixtureRequest) -> None:
+    """Close the network: journeys, services, contracts and slow tests reach loopback, all others nothing.
+
+    Unix sockets and socket pairs stay, because every event loop is made of one. The plugin opens the network again
+    when the test is over.
+    """
+    item: pytest.Item = request.node
+    if item.path.relative_to(TESTS).parts[0] in MAY_SPEAK or item.get_closest_marker("slow"):
+        pytest_socket.socket_allow_hosts(LOOPBACK, allow_unix_socket=True)
+    else:
+        pytest_socket.disable_socket(allow_unix_socket=True)
