@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 from atalaia import __version__
 from atalaia.app.build import Atalaia, build
 from atalaia.app.settings import Settings
-from atalaia.core.errors import AtalaiaError, Unavailable
+from atalaia.core.errors import AtalaiaError, Missing, Unavailable
 from atalaia.kit.jobs.api import jobs_router
 from atalaia.kit.web.middleware import Front
 from atalaia.kit.web.problems import install_problems
@@ -65,7 +65,10 @@ def openapi_document() -> dict[str, Any]:
 def _control_plane(atalaia: Atalaia) -> list[APIRouter]:
     def fleet_of(series_id: str) -> str | None:
         with atalaia.database.read() as session:
-            return atalaia.signals.catalogue.series(session, series_id).fleet_id
+            try:
+                return atalaia.signals.catalogue.series(session, series_id).fleet_id
+            except Missing:  # trained on data that came with the request
+                return None
 
     jobs = (atalaia.database, atalaia.queue)
     return [

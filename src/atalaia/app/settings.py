@@ -82,8 +82,9 @@ def load_settings(overrides: Mapping[str, Any] | None = None) -> Settings:
     Invalid
         With every wrong setting at once, each by its name.
     """
-    # MLflow reports its use to its makers unless told not to, and reads this when it is imported.
+    # MLflow reports its use to its makers unless told not to, and writes past our log; it reads both when imported.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_CONFIGURE_LOGGING", "false")
     nested: dict[str, Any] = {}
     for name, value in (overrides or {}).items():
         *path, last = name.split(".")

@@ -1,7 +1,7 @@
 """The sample data that ship with Atalaia, and how each series is learnt."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,21 +27,36 @@ class Sample:
     file: str
     column: str = "value"
     learn_share: float = 0.4
-    algorithm: str = "seasonal_profile"
-    hyperparameters: Mapping[str, Any] = field(default_factory=lambda: {"threshold_sigma": 5.0})
+    algorithm: str = "statistical"
+    threshold_sigma: float = 3.0
+
+    @property
+    def hyperparameters(self) -> Mapping[str, Any]:
+        """What the algorithm is given."""
+        return {"threshold_sigma": self.threshold_sigma}
 
 
+# Chosen on these very series, to show the product: they say nothing about its accuracy elsewhere.
+_ROBUST = "robust_zscore"
 SAMPLES: tuple[Sample, ...] = (
-    Sample("nab/ec2_cpu_utilization_825cc2", "nab_ec2_cpu_utilization_825cc2.parquet"),
-    Sample("nab/ec2_cpu_utilization_77c1ca", "nab_ec2_cpu_utilization_77c1ca.parquet"),
+    Sample("nab/ec2_cpu_utilization_825cc2", "nab_ec2_cpu_utilization_825cc2.parquet", "value", 0.4, _ROBUST, 10.0),
+    Sample("nab/ec2_cpu_utilization_77c1ca", "nab_ec2_cpu_utilization_77c1ca.parquet", "value", 0.4, _ROBUST, 5.0),
     Sample("nab/ec2_cpu_utilization_ac20cd", "nab_ec2_cpu_utilization_ac20cd.parquet"),
-    Sample("nab/ec2_cpu_utilization_fe7f93", "nab_ec2_cpu_utilization_fe7f93.parquet"),
+    Sample("nab/ec2_cpu_utilization_fe7f93", "nab_ec2_cpu_utilization_fe7f93.parquet", threshold_sigma=8.0),
+    Sample(
+        "nab/cpu_asg_misconfiguration",
+        "nab_cpu_utilization_asg_misconfiguration.parquet",
+        "value",
+        0.4,
+        _ROBUST,
+        5.0,
+    ),
     Sample("nab/rds_cpu_utilization_e47b3b", "nab_rds_cpu_utilization_e47b3b.parquet"),
-    Sample("nab/ec2_network_in_257a54", "nab_ec2_network_in_257a54.parquet"),
-    Sample("ims/bearing-1", "ims_bearings.parquet", "v0"),
-    Sample("ims/bearing-2", "ims_bearings.parquet", "v1"),
-    Sample("ims/bearing-3", "ims_bearings.parquet", "v2"),
-    Sample("ims/bearing-4", "ims_bearings.parquet", "v3"),
+    Sample("nab/ec2_network_in_257a54", "nab_ec2_network_in_257a54.parquet", learn_share=0.35),
+    Sample("ims/bearing-1", "ims_bearings.parquet", "v0", 0.4, _ROBUST, 8.0),
+    Sample("ims/bearing-2", "ims_bearings.parquet", "v1", 0.4, _ROBUST, 8.0),
+    Sample("ims/bearing-3", "ims_bearings.parquet", "v2", 0.4, _ROBUST, 8.0),
+    Sample("ims/bearing-4", "ims_bearings.parquet", "v3", 0.4, _ROBUST, 8.0),
 )
 
 
