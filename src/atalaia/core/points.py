@@ -33,19 +33,35 @@ class Points:
         return len(self.values)
 
     def take(self, index: NDArray[np.intp] | NDArray[np.bool_]) -> "Points":
-        """Return the rows that `index` names."""
+        """Return the rows that `index` names, itself when a mask names all."""
+        if index.dtype == np.bool_ and bool(index.all()):
+            return self
         return Points(self.series[index], self.timestamps[index], self.values[index])
 
     def latest(self) -> "Points":
         """Return one row for each (series, timestamp), sorted by both: the row that arrived last wins."""
-        if not len(self):
+        if len(self) < 2:
             return self
-        order = np.lexsort((self.timestamps, self.series))
-        series, timestamps = self.series[order], self.timestamps[order]
-        keep = np.empty(len(order), dtype=np.bool_)
-        keep[-1] = True
-        np.logical_or(series[1:] != series[:-1], timestamps[1:] != timestamps[:-1], out=keep[:-1])
-        return self.take(order[keep])
+        key = self._key()
+        if key is None:
+            order = np.lexsort((self.timestamps, self.series))
+            series, timestamps = self.series[order], self.timestamps[order]
+            last = (series[1:] != series[:-1]) | (timestamps[1:] != timestamps[:-1])
+        elif bool((key[1:] > key[:-1]).all()):
+            return self
+        else:
+            order = np.argsort(key, kind="stable")  # a merge sort: cheap for a few sorted blocks in a row
+            last = key[order[1:]] != key[order[:-1]]
+        return self.take(order[np.append(last, True)])
+
+    def _key(self) -> IntArray | None:
+        """Return one integer for each (series, timestamp), in their order, None when 63 bits do not hold it."""
+        first, last = int(self.timestamps.min()), int(self.timestamps.max())
+        lowest, highest = int(self.series.min()), int(self.series.max())
+        bits = (last - first).bit_length()
+        if bits + (highest - lowest).bit_length() > 62:
+            return None
+        return ((self.series.astype(np.int64) - lowest) << bits) | (self.timestamps - first)
 
     @staticmethod
     def concat(parts: Sequence["Points"]) -> "Points":

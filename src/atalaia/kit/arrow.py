@@ -20,8 +20,10 @@ from atalaia.core.points import NumberArray, Points
 
 _SCHEMA: Any = pa.schema([("series", pa.int32()), ("timestamp", pa.int64()), ("value", pa.float64())])
 _IPC: Any = pa.ipc.IpcWriteOptions(compression="lz4")
-ROW_GROUP = 32_768
+ROW_GROUP = 16_384
 """Rows that are read together; a series' share of a block is pruned to them."""
+_NOTHING = (2**31 - 1, -1)
+"""Smallest and largest series number of a row group without rows."""
 
 
 def points_to_ipc(points: Points) -> bytes:
@@ -89,8 +91,8 @@ def read_footer(path: Path) -> Footer:
     with _checked(f"the block {path.name}"):
         metadata = pq.read_metadata(path)
     statistics = [metadata.row_group(i).column(0).statistics for i in range(metadata.num_row_groups)]
-    first = np.array([s.min for s in statistics], np.int32)
-    return Footer(metadata, first, np.array([s.max for s in statistics], np.int32))
+    first = np.array([s.min if s else _NOTHING[0] for s in statistics], np.int32)
+    return Footer(metadata, first, np.array([s.max if s else _NOTHING[1] for s in statistics], np.int32))
 
 
 def read_series(path: Path, footer: Footer, numbers: NumberArray) -> Points:

@@ -57,6 +57,7 @@ class Outbox:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._handlers: dict[str, list[tuple[str, Handler]]] = {}
+        self._wakers: dict[str, list[Callable[[], object]]] = {}
         self._lock = threading.Lock()
         self._asked = threading.Event()
 
@@ -64,11 +65,21 @@ class Outbox:
         """Call ``handler(fact, fact_id)`` for each fact of this type; `name` identifies it for good."""
         self._handlers.setdefault(fact.name, []).append((name, handler))
 
+    def on_publish(self, fact: type[Fact], wake: Callable[[], object]) -> None:
+        """Call `wake` as soon as this process has committed such a fact, before its delivery.
+
+        For what must not wait behind slow handlers, such as a cache that is stale from now on. It may not be called
+        at all when the process dies, and is not called for the facts of other processes.
+        """
+        self._wakers.setdefault(fact.name, []).append(wake)
+
     def publish(self, session: Session, *facts: Fact) -> None:
         """Write `facts` into the transaction of `session`; they are delivered once it has committed."""
         for fact in facts:
             row = OutboxRow(name=fact.name, payload=asdict(fact), created_at=now_us(), delivered_at=None)
             session.add(row)
+            for wake in self._wakers.get(fact.name, []):
+                after_commit(session, wake)
         if facts:
             after_commit(session, self.deliver)
 

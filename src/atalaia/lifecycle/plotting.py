@@ -13,6 +13,7 @@ _INK, _BAND, _STRANGE = "#1f3a5f", "#9db8d6", "#c0392b"
 def render(title: str, buckets: Sequence[Mapping[str, Any]]) -> bytes:
     """Return a PNG, 1200 by 500 pixels, of buckets as `lifecycle.service.Lifecycle.plot` returns them."""
     import matplotlib.dates
+    import matplotlib.font_manager
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -38,7 +39,10 @@ def render(title: str, buckets: Sequence[Mapping[str, Any]]) -> bytes:
     locator = matplotlib.dates.AutoDateLocator(tz=UTC)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(matplotlib.dates.ConciseDateFormatter(locator, tz=UTC))
-    axes.set_title(title, loc="left", fontsize=11, parse_math=False)
+    fonts: Any = matplotlib.font_manager
+    font = fonts.get_font(fonts.findfont("DejaVu Sans"))
+    known = "".join(c if font.get_char_index(ord(c)) else "□" for c in title)  # scripts that the font lacks
+    axes.set_title(known, loc="left", fontsize=11, parse_math=False)
     axes.set_xlabel("time (UTC)")
     axes.grid(alpha=0.25)
     if buckets:

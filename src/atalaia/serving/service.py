@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from atalaia.core.clock import now_us
 from atalaia.core.errors import AtalaiaError, Missing
-from atalaia.core.facts import Fact, ModelPromoted
+from atalaia.core.facts import ModelPromoted
 from atalaia.core.points import FloatArray, IntArray
 from atalaia.core.scores import THRESHOLD, Score
 from atalaia.kit.blobs import Blobs
@@ -68,7 +68,8 @@ class Serving:
         )
         self._catalogue = catalogue
         self._telemetry = telemetry
-        outbox.subscribe(ModelPromoted, "serving-refresh", self._on_promotion)
+        # Whoever was told of a promotion gets its answers; promotions by other processes are found by the loop.
+        outbox.on_publish(ModelPromoted, self.models.refresh)
         telemetry.gauge("model_cache_hit_rate", lambda: self.models.cache.hit_rate)
         telemetry.gauge("model_cache_bytes", lambda: self.models.cache.nbytes)
         telemetry.counts("anomaly_predictions_total", self.asked.totals)
@@ -189,9 +190,6 @@ class Serving:
             ms=round(seconds * 1000, 3),
             at_us=now_us(),
         )
-
-    def _on_promotion(self, _fact: Fact, _fact_id: int) -> None:
-        self.models.refresh()
 
     def _refresh(self) -> bool:
         self.models.refresh()

@@ -37,7 +37,7 @@ def counts_since(session: Session, series_id: str, since_us: int) -> tuple[int, 
     """Return how many points of a series were scored in the hours since then, and how many were anomalous."""
     sums = select(func.sum(AskedRow.scored), func.sum(AskedRow.anomalous))
     since = (AskedRow.series_id == series_id, AskedRow.hour > since_us - HOUR_US)
-    scored, anomalous = session.execute(sums.where(*since)).one().tuple()
+    scored, anomalous = session.execute(sums.where(*since)).tuples().one()
     return int(scored or 0), int(anomalous or 0)
 
 

@@ -4,9 +4,11 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 
+from atalaia.algorithms.buckets import Buckets
 from atalaia.core.anomalies import AnomalyState
 from atalaia.core.clock import isoformat
 from atalaia.core.errors import AtalaiaError
+from atalaia.core.points import Points
 from atalaia.kit.cursors import decode_cursor, encode_cursor
 from atalaia.kit.idempotency import once
 from atalaia.kit.web.wire import Cursor, IdempotencyKey, Limit, RawBody, time_query
@@ -178,7 +180,7 @@ def anomalies_router(signals: Signals) -> APIRouter:
     return router
 
 
-def _buckets_out(series_id: str, start: int, end: int, found: Any) -> schemas.PointsOut:
+def _buckets_out(series_id: str, start: int, end: int, found: Buckets) -> schemas.PointsOut:
     columns = (found.start, found.end, found.count, found.min, found.mean, found.max)
     buckets = [
         schemas.BucketOut.model_validate(
@@ -192,17 +194,17 @@ def _buckets_out(series_id: str, start: int, end: int, found: Any) -> schemas.Po
 
 
 def _points_out(
-    series_id: str, start: int, end: int, found: Any, cursor: str | None, limit: int
+    series_id: str, start: int, end: int, found: Points, cursor: str | None, limit: int
 ) -> schemas.PointsOut:
     keys = decode_cursor(cursor, int)
     if keys:
         found = found.take(found.timestamps > keys[0])
-    part = found.take(slice(0, limit))
+    stamps, values = found.timestamps[:limit].tolist(), found.values[:limit].tolist()
     points = [
         schemas.PointOut(timestamp=isoformat(stamp), value=value)
-        for stamp, value in zip(part.timestamps.tolist(), part.values.tolist(), strict=True)
+        for stamp, value in zip(stamps, values, strict=True)
     ]
-    following = encode_cursor(int(part.timestamps[-1])) if len(found) > limit else None
+    following = encode_cursor(stamps[-1]) if len(found) > limit else None
     return schemas.PointsOut.model_validate(
         {
             "series_id": series_id,

@@ -17,6 +17,9 @@ from atalaia.signals.rules import fleet_of
 from atalaia.signals.settings import SignalsSettings
 from atalaia.signals.store import catalogue as store
 
+MAX_LABELS = 64
+"""Labels that one series may have."""
+
 
 class Catalogue:
     """Finds series by id and numbers new ones.
@@ -80,10 +83,20 @@ class Catalogue:
         return store.series_of(self.row(session, series_id))
 
     def label(self, session: Session, series_id: str, changed: Mapping[str, str | None]) -> Series:
-        """Set labels of a series, or remove those set to None; a rule may put one without fleet into one."""
+        """Set labels of a series, or remove those set to None; a rule may put one without fleet into one.
+
+        Raises
+        ------
+        Missing, Invalid
+            When the series is unknown, or would have more than `MAX_LABELS`.
+        """
         row = self.row(session, series_id)
         merged = {**row.labels, **changed}
-        labels = row.labels = {name: value for name, value in merged.items() if value is not None}
+        labels = {name: value for name, value in merged.items() if value is not None}
+        if len(labels) > MAX_LABELS:
+            detail = f"a series may have {MAX_LABELS} labels, this would make {len(labels)}"
+            raise Invalid("invalid_request", detail, faults=[Fault("/labels", detail)])
+        row.labels = labels
         if row.fleet_id is None:
             row.fleet_id = self._place(session, series_id, labels, store.fleet_sizes(session))
         session.flush()

@@ -80,6 +80,19 @@ class History:
                 gone = error
         raise Broken("bad_blob", f"a block of the history is gone: {gone}") from gone
 
+    def newest_waiting(self, session: Session, numbers: Sequence[int]) -> int | None:
+        """Return the newest time of the series in batches that are not scored yet, None without any."""
+        wanted = np.array(numbers, np.int32)
+        newest: int | None = None
+        for batch in store.all_unscored(session):
+            if newest is not None and batch.last_ts <= newest:
+                break
+            points = points_from_ipc(batch.points)
+            stamps = points.timestamps[np.isin(points.series, wanted)]
+            if len(stamps):
+                newest = max(newest or 0, int(stamps.max()))
+        return newest
+
     def compaction(self) -> Apply | None:
         """Write the next block from the tail; return what swaps the manifest, None when there is nothing to do."""
         with self._database.read() as session:
@@ -92,7 +105,7 @@ class History:
 
         def swap(session: Session) -> dict[str, Any]:
             store.remove_batches(session, ids)
-            session.add(block)
+            self._name(session, block)
             return {"batches": len(ids), "points": len(points), "bytes": block.size_bytes}
 
         return swap
@@ -203,12 +216,17 @@ class History:
 
         def swap(session: Session) -> dict[str, Any]:
             store.remove_blocks(session, keys)
-            session.flush()
             if block is not None:
-                session.add(block)
+                self._name(session, block)
             return {"blocks": len(keys), "points": len(points)}
 
         return swap
+
+    def _name(self, session: Session, block: store.BlockRow) -> None:
+        """Put a block on the manifest, unless whoever wrote it slept so long that it was swept meanwhile."""
+        if not self._blobs.path(block.key).is_file():
+            raise Stale("lease_lost", f"the block {block.key} was swept before it was named")
+        session.add(block)
 
     def _read_whole(self, key: str) -> Points:
         try:

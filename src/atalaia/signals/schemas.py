@@ -1,6 +1,6 @@
 """Wire types of signals."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -8,6 +8,7 @@ from atalaia.core.anomalies import Anomaly, FeedbackKind
 from atalaia.core.anomalies import Feedback as CoreFeedback
 from atalaia.core.series import Series
 from atalaia.kit.web.wire import Wire, rfc3339
+from atalaia.signals.catalogue import MAX_LABELS
 
 _POINT: dict[str, Any] = {"series_id": "sensor_001_radial", "timestamp": 1733587200, "value": 0.315}
 
@@ -98,11 +99,15 @@ class SeriesPage(Wire):
     next: str | None
 
 
+LabelName = Annotated[str, Field(min_length=1, max_length=128)]
+LabelValue = Annotated[str, Field(max_length=256)]
+
+
 class LabelsIn(Wire):
     """Labels of a series to set; null removes one, those that are not named stay."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"labels": {"asset": "pump-7", "axis": "radial"}}]})
-    labels: dict[str, str | None] = Field(max_length=64)
+    labels: dict[LabelName, LabelValue | None] = Field(max_length=MAX_LABELS)
 
 
 class FleetIn(Wire):

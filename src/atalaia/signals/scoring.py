@@ -37,7 +37,7 @@ DRAIN_POINTS = 500_000
 class _Block:
     """The fresh points of a drain, sorted by series and time, and the series that they belong to."""
 
-    series: Sequence[catalogue.SeriesRow]
+    series: Sequence[catalogue.Known]
     rows: IntArray
     timestamps: IntArray
     values: FloatArray
@@ -63,7 +63,7 @@ class Scoring:
                 return False
             arrived = [points_from_ipc(batch.points) for batch in batches]
             numbers, received = np.unique(Points.concat(arrived).series, return_counts=True)
-            series = catalogue.rows_of_numbers(session, numbers.tolist())
+            series = catalogue.known_of_numbers(session, numbers.tolist())
         before = _running(series)
         block = _fresh(arrived, numbers, series, before)
         scored = self._scorer.score_block([s.series_id for s in series], block.rows, block.timestamps, block.values)
@@ -71,7 +71,7 @@ class Scoring:
         try:
             with self._database.write() as session:
                 history.mark_scored(session, [batch.id for batch in batches])
-                catalogue.save_rows(session, _changes(series, received, after))
+                catalogue.save_known(session, _known(series, received, after))
                 facts = _Growth(session, self._settings, block, scored).grow()
                 self._outbox.publish(session, *facts)
         except Stale:
@@ -103,7 +103,7 @@ class _Growth:
                 self._advance(one, row, slice(bounds[position], bounds[position + 1]))
         return self._facts
 
-    def _advance(self, series: catalogue.SeriesRow, row: anomalies.AnomalyRow | None, part: slice) -> None:
+    def _advance(self, series: catalogue.Known, row: anomalies.AnomalyRow | None, part: slice) -> None:
         closed, current = advance(
             _interval(row) if row else None,
             self._block.timestamps[part].tolist(),
@@ -118,7 +118,7 @@ class _Growth:
             self._save(row or self._new(series), interval, interval is not current)
             row = None  # the first takes it over, every further one is new
 
-    def _new(self, series: catalogue.SeriesRow) -> anomalies.AnomalyRow:
+    def _new(self, series: catalogue.Known) -> anomalies.AnomalyRow:
         row = anomalies.AnomalyRow(
             id=new_id("anm"), number=series.number, series_id=series.series_id, state=anomalies.PENDING
         )
@@ -156,7 +156,7 @@ def _columns(interval: Interval, is_closed: bool) -> dict[str, Any]:
     }
 
 
-def _running(series: Sequence[catalogue.SeriesRow]) -> Running:
+def _running(series: Sequence[catalogue.Known]) -> Running:
     return Running(
         count=np.array([s.count for s in series], np.int64),
         mean=np.array([s.mean for s in series], np.float64),
@@ -169,7 +169,7 @@ def _running(series: Sequence[catalogue.SeriesRow]) -> Running:
 
 
 def _fresh(
-    arrived: Sequence[Points], numbers: NumberArray, series: Sequence[catalogue.SeriesRow], before: Running
+    arrived: Sequence[Points], numbers: NumberArray, series: Sequence[catalogue.Known], before: Running
 ) -> _Block:
     """Return what is newer than all batches before it; inside a batch, order means nothing."""
     points = Points.concat([batch.latest() for batch in arrived])
@@ -178,21 +178,19 @@ def _fresh(
     return _Block(series, rows[chosen], points.timestamps[chosen], points.values[chosen])
 
 
-def _changes(
-    series: Sequence[catalogue.SeriesRow], received: NDArray[np.intp], after: Running
-) -> list[dict[str, Any]]:
-    """Return what to set in each series' row; NaN (not known yet) is stored as NULL."""
-    columns = {
-        "count": after.count.tolist(),
-        "mean": after.mean.tolist(),
-        "m2": after.m2.tolist(),
-        "first_ts": after.first_ts.tolist(),
-        "last_ts": after.last_ts.tolist(),
-        "last_value": [None if np.isnan(value) else value for value in after.last_value.tolist()],
-        "step_us": [None if np.isnan(step) else step for step in after.step_us.tolist()],
-    }
-    return [
-        {"number": row.number, "received": row.received + int(received[i])}
-        | {name: column[i] for name, column in columns.items()}
-        for i, row in enumerate(series)
-    ]
+def _known(series: Sequence[catalogue.Known], received: NDArray[np.intp], after: Running) -> list[catalogue.Known]:
+    """Return what is known of the series after the drain; NaN (not known yet) is stored as NULL."""
+    columns = zip(
+        [one.number for one in series],
+        [one.series_id for one in series],
+        [one.received + count for one, count in zip(series, received.tolist(), strict=True)],
+        after.first_ts.tolist(),
+        after.last_ts.tolist(),
+        after.count.tolist(),
+        after.mean.tolist(),
+        after.m2.tolist(),
+        [None if np.isnan(value) else value for value in after.last_value.tolist()],
+        [None if np.isnan(step) else step for step in after.step_us.tolist()],
+        strict=True,
+    )
+    return [catalogue.Known(*row) for row in columns]

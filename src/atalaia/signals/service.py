@@ -49,7 +49,7 @@ class Signals:
         self.catalogue = Catalogue(settings)
         self.history = History(database, blobs, settings)
         self.scoring = Scoring(database, outbox, scorer, settings, telemetry)
-        self.follower = Loop("scoring", self.scoring.drain, every_s=0.5)
+        self.follower = Loop("scoring", self.scoring.drain, every_s=0.5, pause_s=settings.score_pause_s)
         self._outbox = outbox
         telemetry.gauge("scoring_lag_rows", self.lag)
 
@@ -121,7 +121,8 @@ class Signals:
         """
         with self.database.read() as session:
             row = self.catalogue.row(session, series_id)
-        newest = row.last_ts if row.last_ts is not None else now_us()
+            newest = self._newest(session, [row])
+        newest = newest if newest is not None else now_us()
         end = to_us if to_us is not None else max(newest, from_us or 0) + 1  # whoever asks what is new gets nothing
         start = from_us if from_us is not None else max(0, end - _WEEK_US)
         if start >= end:
@@ -186,20 +187,19 @@ class Signals:
     def newest(self, series_ids: Sequence[str]) -> int | None:
         """Return when the newest point of any of the series was measured, or None; each must be known."""
         with self.database.read() as session:
-            stamps = [self.catalogue.row(session, series_id).last_ts for series_id in series_ids]
-        return max((stamp for stamp in stamps if stamp is not None), default=None)
+            return self._newest(session, [self.catalogue.row(session, series_id) for series_id in series_ids])
 
     def group(self, series_ids: Sequence[str], start_us: int, end_us: int) -> Group:
         """Return the points of the series in [start, end), in the order of `series_ids`."""
         with self.database.read() as session:
             numbers = catalogue.numbers_of(session, series_ids)
         points = self.history.read(list(numbers.values()), start_us, end_us)
-        parts: list[slice] = []
-        for series_id in series_ids:
-            number = numbers.get(series_id, -1)
-            ends = np.searchsorted(points.series, [number, number + 1])
-            parts.append(slice(int(ends[0]), int(ends[1])))
-        return Group.of((points.timestamps[part], points.values[part]) for part in parts)
+        wanted = np.array([numbers.get(series_id, -1) for series_id in series_ids], np.int32)
+        first = np.searchsorted(points.series, wanted, side="left").tolist()
+        last = np.searchsorted(points.series, wanted, side="right").tolist()
+        return Group.of(
+            (points.timestamps[start:end], points.values[start:end]) for start, end in zip(first, last, strict=True)
+        )
 
     def statistics(self, series_id: str) -> Statistics | None:
         """Return the running statistics of a series, None when it is unknown."""
@@ -208,6 +208,13 @@ class Signals:
                 return self.catalogue.series(session, series_id).statistics
             except Missing:
                 return None
+
+    def _newest(self, session: Session, rows: Sequence[catalogue.SeriesRow]) -> int | None:
+        # The catalogue follows scoring; whoever was told that points are kept must find them at once.
+        waiting = self.history.newest_waiting(session, [row.number for row in rows])
+        return max(
+            (stamp for stamp in (waiting, *(row.last_ts for row in rows)) if stamp is not None), default=None
+        )
 
     def _anomaly(self, session: Session, anomaly_id: str) -> anomalies.AnomalyRow:
         row = session.get(anomalies.AnomalyRow, anomaly_id)

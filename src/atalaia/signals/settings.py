@@ -34,6 +34,9 @@ class SignalsSettings(BaseModel):
         default=(), description="Rules that put new series into fleets; the first that applies decides."
     )
     fleet_max_series: int = Field(default=5_000, ge=1, description="Series that one fleet may hold.")
+    score_pause_s: float = Field(
+        default=0.2, ge=0, description="Pause between two rounds of scoring, in which batches gather."
+    )
     open_after_points: int = Field(default=1, ge=1, description="Strange points in a row that open an anomaly.")
     close_after_points: int = Field(
         default=12, ge=1, description="Quiet points in a row that close an anomaly; strange points nearer join it."
@@ -44,8 +47,8 @@ class SignalsSettings(BaseModel):
     compact_after_s: float = Field(
         default=300, gt=0, description="Age of the oldest scored batch in the tail that starts a compaction."
     )
-    block_max_points: int = Field(default=4_000_000, ge=1_000, description="Points that one block may hold.")
-    block_fan_in: int = Field(default=8, ge=2, description="Blocks of like size in a row that are merged into one.")
+    block_max_points: int = Field(default=6_000_000, ge=1_000, description="Points that one block may hold.")
+    block_fan_in: int = Field(default=4, ge=2, description="Blocks of like size in a row that are merged into one.")
     retention_days: float | None = Field(
         default=None, gt=0, description="Points older than this are deleted; unset keeps them for good."
     )

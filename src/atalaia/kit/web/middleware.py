@@ -82,7 +82,7 @@ class Front:
 
     def _note(self, scope: MutableMapping[str, Any], status: int, seconds: float) -> None:
         route = scope.get("route")
-        path = route.path if isinstance(route, Route) else "unmatched"
+        path = route.path.replace(":id}", "}") if isinstance(route, Route) else "unmatched"
         method = scope["method"] if scope["method"] in _METHODS else "OTHER"
         self._telemetry.count("http_requests_total", method, path, str(status))
         self._telemetry.time("http_request_duration_seconds", seconds, method, path)

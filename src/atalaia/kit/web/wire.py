@@ -131,15 +131,12 @@ def page(items: list[Any], following: str | None) -> Mapping[str, Any]:
 
 def _parse_text(value: str, pointer: str) -> int:
     try:
-        moment = datetime.fromisoformat(value)
+        moment = datetime.fromisoformat(value.upper())  # RFC 3339 allows t and z
     except ValueError:
         raise _invalid_time(pointer, f"{value[:40]!r} is neither Unix seconds nor RFC 3339") from None
     if moment.tzinfo is None:
         raise _invalid_time(pointer, f"{value[:40]!r} has no time zone; end it with Z for UTC")
-    try:
-        micros = to_us(moment)
-    except OverflowError:
-        micros = -1
+    micros = to_us(moment)
     if not 0 <= micros <= MAX_SECONDS * MICROS:
         raise _invalid_time(pointer, f"{value[:40]!r} lies before 1970 or after 2100")
     return micros

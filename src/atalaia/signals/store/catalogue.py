@@ -1,10 +1,12 @@
 """Tables of series and fleets."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, cast
 
 import numpy as np
-from sqlalchemy import JSON, BigInteger, Float, ForeignKey, Integer, String, func, select, update
+from sqlalchemy import JSON, BigInteger, Float, ForeignKey, Integer, String, bindparam, func, select, update
+from sqlalchemy import Table as SqlTable
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from atalaia.core.clock import from_us
@@ -45,6 +47,28 @@ class SeriesRow(Table):
     step_us: Mapped[float | None] = mapped_column(Float)
 
 
+TABLE = cast("SqlTable", SeriesRow.__table__)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The running statistics of a series, as plain values: the follower reads and writes thousands at a time."""
+
+    number: int
+    series_id: str
+    received: int
+    first_ts: int | None
+    last_ts: int | None
+    count: int
+    mean: float
+    m2: float
+    last_value: float | None
+    step_us: float | None
+
+
+_KNOWN = tuple(field.name for field in fields(Known))
+
+
 def numbers_of(session: Session, series_ids: Sequence[str]) -> dict[str, int]:
     """Return the numbers of those of `series_ids` that are known."""
     found: dict[str, int] = {}
@@ -54,14 +78,15 @@ def numbers_of(session: Session, series_ids: Sequence[str]) -> dict[str, int]:
     return found
 
 
-def rows_of_numbers(session: Session, numbers: Sequence[int]) -> list[SeriesRow]:
-    """Return the rows of the given numbers, in order of number."""
+def known_of_numbers(session: Session, numbers: Sequence[int]) -> list[Known]:
+    """Return what is known of the series with the given numbers, in order of number."""
+    columns = [TABLE.c[name] for name in _KNOWN]
     rows = [
-        row
+        Known(*row)
         for part in chunks(numbers)
-        for row in session.scalars(select(SeriesRow).where(SeriesRow.number.in_(part)))
+        for row in session.execute(select(*columns).where(SeriesRow.number.in_(part)))
     ]
-    return sorted(rows, key=lambda row: row.number)
+    return sorted(rows, key=lambda known: known.number)
 
 
 def members_of(session: Session, fleet_id: str) -> list[str]:
@@ -80,9 +105,8 @@ def series_page(
     if fleet_id is not None:
         query = query.where(SeriesRow.fleet_id == fleet_id)
     if prefix:
-        query = query.where(
-            func.substr(SeriesRow.series_id, 1, len(prefix)) == prefix
-        )  # LIKE ignores case on SQLite
+        # LIKE would ignore the case of letters on SQLite.
+        query = query.where(func.substr(SeriesRow.series_id, 1, len(prefix)) == prefix)
     return list(session.scalars(query))
 
 
@@ -109,9 +133,12 @@ def assign(session: Session, fleet_id: str, series_ids: Sequence[str]) -> None:
         session.execute(update(SeriesRow).where(SeriesRow.series_id.in_(chunk)).values(fleet_id=fleet_id))
 
 
-def save_rows(session: Session, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Set columns of series, each row naming its `number`."""
-    session.execute(update(SeriesRow), list(rows))
+def save_known(session: Session, known: Iterable[Known]) -> None:
+    """Set the running statistics of series."""
+    columns: dict[str, Any] = {name: bindparam(name) for name in _KNOWN if name not in ("number", "series_id")}
+    statement = update(TABLE).where(TABLE.c.number == bindparam("at_number")).values(columns)
+    rows = [{"at_number": one.number, **{name: getattr(one, name) for name in columns}} for one in known]
+    session.connection().execute(statement, rows)
 
 
 def series_of(row: SeriesRow) -> Series:

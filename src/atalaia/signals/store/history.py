@@ -1,6 +1,6 @@
 """Tables of history: the tail of accepted batches, and the manifest of blocks."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import BigInteger, Boolean, Index, Integer, LargeBinary, String, delete, func, select, update
@@ -48,6 +48,12 @@ def unscored(session: Session, max_rows: int) -> list[TailRow]:
         select(TailRow.id, TailRow.rows).where(TailRow.scored.is_(False)).order_by(TailRow.id).limit(1_000)
     ).tuples()
     return _batches(session, _until(heads, max_rows))
+
+
+def all_unscored(session: Session) -> Iterator[TailRow]:
+    """Yield the batches that were not scored, the one that reaches furthest first."""
+    query = select(TailRow).where(TailRow.scored.is_(False)).order_by(TailRow.last_ts.desc())
+    yield from session.scalars(query.execution_options(yield_per=50))
 
 
 def compactable(session: Session, max_rows: int) -> list[TailRow]:

@@ -1,0 +1,123 @@
+"""The metrics are called what the table calls them, and survive a source that fails."""
+
+import math
+import re
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from atalaia.kit.telemetry import METRICS, Telemetry
+from tests.kit.fakes import in_threads, logged
+
+GAUGES = [metric.name for metric in METRICS if metric.kind == "gauge"]
+COUNTERS = [metric for metric in METRICS if metric.kind == "counter"]
+
+
+@pytest.fixture
+def telemetry() -> Telemetry:
+    return Telemetry()
+
+
+def read(telemetry: Telemetry, name: str, **labels: str) -> float | None:
+    for family in text_string_to_metric_families(telemetry.render().decode()):
+        for sample in family.samples:
+            if sample.name == name and sample.labels == labels:
+                return sample.value
+    return None
+
+
+def test_every_metric_is_rendered_under_its_exact_name_with_its_type_and_help(telemetry: Telemetry) -> None:
+    for name in GAUGES:
+        telemetry.gauge(name, lambda: 1.0)
+    text = telemetry.render().decode()
+    for metric in METRICS:
+        assert f"# TYPE {metric.name} {metric.kind}\n" in text
+        assert f"# HELP {metric.name} {metric.help}\n" in text
+
+
+def test_names_follow_the_rules_of_prometheus() -> None:
+    assert len({metric.name for metric in METRICS}) == len(METRICS)
+    for metric in METRICS:
+        assert re.fullmatch(r"[a-z]+(_[a-z]+)*", metric.name)
+        assert metric.name.endswith("_total") == (metric.kind == "counter")
+        assert metric.name.endswith("_seconds") or metric.kind != "histogram"
+
+
+@pytest.mark.parametrize("metric", COUNTERS, ids=lambda metric: metric.name)
+def test_every_counter_counts(telemetry: Telemetry, metric: object) -> None:
+    assert metric in COUNTERS
+    name, names = metric.name, metric.labels  # pyright: ignore[reportAttributeAccessIssue]
+    labels = {label: f"a {label}" for label in names}
+    telemetry.count(name, *labels.values())
+    telemetry.count(name, *labels.values(), by=2)
+    assert read(telemetry, name, **labels) == 3
+
+
+def test_a_counter_without_labels_begins_at_zero(telemetry: Telemetry) -> None:
+    assert read(telemetry, "points_received_total") == 0
+
+
+def test_a_histogram_counts_and_adds_and_has_buckets(telemetry: Telemetry) -> None:
+    for seconds in (0.004, 0.2, 60.0):
+        telemetry.time("http_request_duration_seconds", seconds, "GET", "/series")
+    where = {"method": "GET", "route": "/series"}
+    assert read(telemetry, "http_request_duration_seconds_count", **where) == 3
+    assert read(telemetry, "http_request_duration_seconds_sum", **where) == pytest.approx(60.204)
+    assert read(telemetry, "http_request_duration_seconds_bucket", **where, le="0.005") == 1
+    assert read(telemetry, "http_request_duration_seconds_bucket", **where, le="+Inf") == 3
+
+
+def test_a_gauge_is_read_when_it_is_scraped(telemetry: Telemetry) -> None:
+    level = [1.0]
+    telemetry.gauge("scoring_lag_rows", lambda: level[0])
+    assert read(telemetry, "scoring_lag_rows") == 1
+    level[0] = 5
+    assert read(telemetry, "scoring_lag_rows") == 5
+
+
+def test_a_gauge_that_cannot_be_read_spoils_no_other_metric(telemetry: Telemetry) -> None:
+    telemetry.gauge("scoring_lag_rows", lambda: 1 / 0)
+    telemetry.count("points_received_total", by=7)
+    with logged("gauge_failed", metric="scoring_lag_rows"):
+        assert math.isnan(read(telemetry, "scoring_lag_rows") or 0)
+    with logged("gauge_failed"):
+        assert read(telemetry, "points_received_total") == 7
+
+
+def test_counts_of_the_hot_path_are_read_when_they_are_scraped(telemetry: Telemetry) -> None:
+    totals = {("pump-7", "v1", "true"): 1.0}
+    telemetry.counts("anomaly_predictions_total", totals.items)
+    where = {"series_id": "pump-7", "model_version": "v1", "anomaly": "true"}
+    assert read(telemetry, "anomaly_predictions_total", **where) == 1
+    totals["pump-7", "v1", "true"] = 9.0
+    totals["pump-8", "v1", "false"] = 2.0
+    assert read(telemetry, "anomaly_predictions_total", **where) == 9
+    assert read(telemetry, "anomaly_predictions_total", **{**where, "series_id": "pump-8", "anomaly": "false"}) == 2
+    assert telemetry.render().count(b"# TYPE anomaly_predictions_total counter") == 1
+
+
+@pytest.mark.parametrize("label", ['qu"ote', "back\\slash", "new\nline", "温度", "a{b}=c,d", ""])
+def test_any_label_survives(telemetry: Telemetry, label: str) -> None:
+    telemetry.count("model_drift_detected_total", label)
+    assert read(telemetry, "model_drift_detected_total", series_id=label) == 1
+
+
+def test_two_services_in_one_process_do_not_mix(telemetry: Telemetry) -> None:
+    telemetry.count("points_received_total")
+    assert read(Telemetry(), "points_received_total") == 0
+
+
+def test_threads_that_count_lose_nothing(telemetry: Telemetry) -> None:
+    in_threads(8, lambda _: [telemetry.count("points_refused_total", "invalid_json") for _ in range(200)])
+    assert read(telemetry, "points_refused_total", code="invalid_json") == 1600
+
+
+def test_a_name_that_is_not_in_the_table_is_a_mistake(telemetry: Telemetry) -> None:
+    for act in (
+        lambda: telemetry.count("x_total"),
+        lambda: telemetry.time("x_seconds", 1.0),
+        lambda: telemetry.gauge("x", float),
+        lambda: telemetry.counts("x_total", list),
+    ):
+        with pytest.raises(KeyError):
+            act()

@@ -1,0 +1,181 @@
+"""Lifecycle on a fresh SQLite file, with a history in memory and a registry that only remembers."""
+
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from atalaia.app.migrations.tables import METADATA
+from atalaia.core.clock import MICROS
+from atalaia.core.errors import Missing, Unavailable
+from atalaia.core.facts import FACTS, Fact
+from atalaia.core.models import ModelKey, Scope, Stage
+from atalaia.core.points import FloatArray, Group, IntArray
+from atalaia.kit.blobs import Blobs
+from atalaia.kit.database import Database
+from atalaia.kit.facts import Outbox
+from atalaia.kit.jobs import JobQueue, Worker
+from atalaia.kit.telemetry import Telemetry
+from atalaia.lifecycle import tasks
+from atalaia.lifecycle.ports import Artefact
+from atalaia.lifecycle.service import Lifecycle
+from atalaia.lifecycle.settings import LifecycleSettings
+from atalaia.lifecycle.training import Config
+
+START_US = 1_700_000_000 * MICROS
+SERIES = ModelKey(Scope.SERIES, "pump/7")
+FLEET = ModelKey(Scope.FLEET, "pumps")
+
+
+@dataclass
+class MemoryHistory:
+    """Points by series, and fleets by name."""
+
+    points: dict[str, tuple[IntArray, FloatArray]] = field(default_factory=dict)
+    fleets: dict[str, list[str]] = field(default_factory=dict)
+
+    def fill(self, series_id: str, values: FloatArray, step_s: int = 60) -> None:
+        stamps = START_US + np.arange(len(values), dtype=np.int64) * step_s * MICROS
+        self.points[series_id] = (stamps, np.asarray(values, np.float64))
+
+    def members(self, fleet_id: str) -> list[str]:
+        if fleet_id not in self.fleets:
+            raise Missing("unknown_fleet", f"no fleet {fleet_id}")
+        return self.fleets[fleet_id]
+
+    def newest(self, series_ids: Sequence[str]) -> int | None:
+        for series_id in series_ids:
+            if series_id not in self.points:
+                raise Missing("unknown_series", f"no series {series_id}")
+        return max((int(self.points[s][0][-1]) for s in series_ids if len(self.points[s][0])), default=None)
+
+    def group(self, series_ids: Sequence[str], start_us: int, end_us: int) -> Group:
+        parts: list[tuple[IntArray, FloatArray]] = []
+        for series_id in series_ids:
+            stamps, values = self.points.get(series_id, (np.empty(0, np.int64), np.empty(0)))
+            inside = (stamps >= start_us) & (stamps < end_us)
+            parts.append((stamps[inside], values[inside]))
+        return Group.of(parts)
+
+
+@dataclass
+class RememberingRegistry:
+    """Keeps what was published by job, and what was said of stages; can be down."""
+
+    runs: dict[str, Artefact] = field(default_factory=dict)
+    stages: dict[str, Stage] = field(default_factory=dict)
+    is_down: bool = False
+
+    def publish(self, artefact: Artefact) -> str:
+        self._check()
+        self.runs[artefact.job_id] = artefact
+        return f"run-of-{artefact.job_id}"
+
+    def set_stage(self, key: ModelKey, run_id: str, number: int, stage: Stage) -> None:
+        self._check()
+        self.stages[f"{key} v{number}"] = stage
+
+    def _check(self) -> None:
+        if self.is_down:
+            raise Unavailable("registry_unavailable", "down", retry_after_s=1)
+
+
+@dataclass
+class FixedActivity:
+    """Always the same counts."""
+
+    counted: tuple[int, int] = (200, 10)
+
+    def counts(self, series_id: str, since_us: int) -> tuple[int, int]:
+        return self.counted
+
+
+@dataclass
+class Workshop:
+    """Lifecycle and what it stands on."""
+
+    database: Database
+    queue: JobQueue
+    worker: Worker
+    outbox: Outbox
+    blobs: Blobs
+    history: MemoryHistory
+    registry: RememberingRegistry
+    activity: FixedActivity
+    telemetry: Telemetry
+    lifecycle: Lifecycle
+    told: list[Fact]
+
+    def request(self, key: ModelKey = SERIES, algorithm: str = "statistical", **more: Any) -> str:
+        """Queue a training and return its job."""
+        given: dict[str, Any] = {"inline": None, "priority": 5, **more}
+        config = Config(algorithm, given.pop("hyperparameters", {}), given.pop("window_hours", 168.0))
+        with self.database.write() as session:
+            return self.lifecycle.training.request(session, key, config, **given).job_id
+
+    def work(self) -> None:
+        """Do all jobs that wait."""
+        while self.worker.work_once():
+            pass
+
+    def train(self, key: ModelKey = SERIES, **more: Any) -> str:
+        """Train and return the version's name."""
+        job_id = self.request(key, **more)
+        self.work()
+        result = self.job(job_id).result
+        assert result is not None
+        return str(result["model_version"])
+
+    def job(self, job_id: str) -> Any:
+        with self.database.read() as session:
+            return self.queue.get(session, job_id)
+
+    def promote(self, number: int, key: ModelKey = SERIES, *, archive_previous: bool = True) -> Any:
+        with self.database.write() as session:
+            return self.lifecycle.promotion.promote(session, key, number, archive_previous=archive_previous)
+
+    def stages(self, key: ModelKey = SERIES) -> dict[str, str]:
+        with self.database.read() as session:
+            _, versions = self.lifecycle.model(session, key)
+        return {version.name: version.stage.value for version in versions}
+
+
+@contextmanager
+def open_workshop(folder: Path, **settings: Any) -> Generator[Workshop]:
+    """Yield lifecycle on a fresh database in `folder`; trainings may follow each other at once."""
+    chosen: dict[str, Any] = {"cooldown_s": 0.0, **settings}
+    database = Database(f"sqlite:///{folder / 'atalaia.db'}")
+    METADATA.create_all(database.engine)
+    outbox, telemetry = Outbox(database), Telemetry()
+    queue = JobQueue(database, backoff_s=0.0)
+    history, registry, activity = MemoryHistory(), RememberingRegistry(), FixedActivity()
+    blobs = Blobs(folder / "blobs")
+    lifecycle = Lifecycle(
+        database,
+        queue,
+        blobs,
+        outbox,
+        history,
+        registry,
+        activity,
+        LifecycleSettings(**chosen),
+        telemetry,
+    )
+    told: list[Fact] = []
+    for fact in FACTS.values():
+        outbox.subscribe(fact, f"test-{fact.name}", lambda fact, _: told.append(fact))
+    worker = Worker(database, queue, tasks.works(lifecycle))
+    try:
+        yield Workshop(
+            database, queue, worker, outbox, blobs, history, registry, activity, telemetry, lifecycle, told
+        )
+    finally:
+        database.close()
+
+
+def wave(count: int = 2_000, seed: int = 1) -> FloatArray:
+    """Return a noisy level with some spread."""
+    return 50.0 + np.random.default_rng(seed).normal(0.0, 2.0, count)
