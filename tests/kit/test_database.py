@@ -133,7 +133,7 @@ def test_an_action_may_write(database: Database) -> None:
     assert count_of(database) == 1
 
 
-def test_the_same_action_runs_once_and_different_ones_in_order(database: Database) -> None:
+def test_an_action_that_was_asked_for_twice_runs_once_after_the_others(database: Database) -> None:
     seen: list[str] = []
 
     def one() -> None:
@@ -142,7 +142,7 @@ def test_the_same_action_runs_once_and_different_ones_in_order(database: Databas
     with database.write() as session:
         for action in (one, lambda: seen.append("two"), one):
             after_commit(session, action)
-    assert seen == ["one", "two"]
+    assert seen == ["two", "one"]
 
 
 def test_an_action_that_fails_neither_stops_the_others_nor_hides_the_commit(database: Database) -> None:

@@ -7,7 +7,7 @@ import structlog
 from atalaia.app.migrations import migrate
 from atalaia.app.settings import ROLES, Settings
 from atalaia.connectors.mlflow import MlflowRegistry
-from atalaia.core.errors import Fault, Invalid
+from atalaia.core.errors import Fault, Invalid, Unavailable
 from atalaia.kit.blobs import Blobs
 from atalaia.kit.database import Database
 from atalaia.kit.facts import Outbox
@@ -122,5 +122,9 @@ def build(settings: Settings) -> Atalaia:
     Unavailable
         When the folder or the database cannot be used.
     """
-    Path(settings.data_dir).mkdir(parents=True, exist_ok=True)
-    return Atalaia(settings)
+    try:
+        Path(settings.data_dir).mkdir(parents=True, exist_ok=True)
+        return Atalaia(settings)
+    except OSError as error:
+        detail = f"the data folder {settings.data_dir} cannot be used: {error.strerror}: {error.filename}"
+        raise Unavailable("database_unavailable", detail) from error

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from types import FrameType, TracebackType
 from typing import NoReturn, Self
@@ -69,35 +70,37 @@ class Embedded:
 
     def __enter__(self) -> Self:
         settings = self._settings
-        self._listener = listen(settings.host, settings.port)
-        host, port = self._listener.getsockname()[:2]
-        self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-        try:
+        with ExitStack() as started:
+            listener = started.enter_context(listen(settings.host, settings.port))
+            host, port = listener.getsockname()[:2]
+            self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
             self.atalaia = build(settings)
+            started.callback(self.atalaia.close)
             self.atalaia.start()
-        except BaseException:
-            self._listener.close()
-            raise
-        self._server = _server(self.atalaia)
-        self._thread = threading.Thread(target=self._serve, name="atalaia-http", daemon=True)
-        self._thread.start()
-        deadline = time.monotonic() + _START_S
-        while not self._server.started:
-            if not self._thread.is_alive() or time.monotonic() > deadline:
-                raise Unavailable("not_ready", "the server did not start; its log says why")
-            time.sleep(0.01)
+            server = _server(self.atalaia)
+            thread = threading.Thread(target=server.run, args=([listener],), name="atalaia-http", daemon=True)
+            thread.start()
+            started.callback(self._stop, server, thread)
+            _wait_for(server, thread)
+            self._started = started.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._server.should_exit = True
-        self._thread.join(self._settings.shutdown_s + 5)
-        self.atalaia.close()
-        self._listener.close()
+        self._started.close()
 
-    def _serve(self) -> None:
-        self._server.run(sockets=[self._listener])
+    def _stop(self, server: uvicorn.Server, thread: threading.Thread) -> None:
+        server.should_exit = True
+        thread.join(self._settings.shutdown_s + 5)
+
+
+def _wait_for(server: uvicorn.Server, thread: threading.Thread) -> None:
+    deadline = time.monotonic() + _START_S
+    while not server.started:
+        if not thread.is_alive() or time.monotonic() > deadline:
+            raise Unavailable("not_ready", "the server did not start; its log says why")
+        time.sleep(0.01)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -161,7 +164,11 @@ def diagnose(settings: Settings) -> list[Finding]:
     findings.append(_finding("database", lambda: _check_database(settings), "stop the service, restore a backup"))
     if not all(finding.ok for finding in findings):
         return findings
-    atalaia = build(settings)
+    try:
+        atalaia = build(settings)
+    except AtalaiaError as error:
+        advice = "start the release of Atalaia that wrote it, or a later one"
+        return [*findings, Finding("schema", False, error.detail, advice)]
     try:
         findings.append(
             _finding("history", lambda: _check_blocks(atalaia), "restore the named blocks from a backup")

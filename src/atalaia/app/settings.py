@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
 
 from atalaia.core.errors import Fault, Invalid
 from atalaia.lifecycle.settings import LifecycleSettings
@@ -17,6 +23,7 @@ from atalaia.serving.settings import ServingSettings
 from atalaia.signals.settings import SignalsSettings
 
 CONFIG_VARIABLE = "ATALAIA_CONFIG"
+_FILE = "atalaia.toml"
 ROLES = ("api", "predictor", "worker", "scheduler")
 
 
@@ -65,7 +72,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Say who wins: flags, then the environment, then the file."""
-        file = TomlConfigSettingsSource(settings_cls, toml_file=os.environ.get(CONFIG_VARIABLE, "atalaia.toml"))
+        file = TomlConfigSettingsSource(settings_cls, toml_file=os.environ.get(CONFIG_VARIABLE, _FILE))
         return init_settings, env_settings, file
 
     @property
@@ -92,13 +99,22 @@ def load_settings(overrides: Mapping[str, Any] | None = None) -> Settings:
         for part in path:
             place = place.setdefault(part, {})
         place[last] = value
+    config = os.environ.get(CONFIG_VARIABLE, _FILE)
+    faults: list[Fault] = []
+    if CONFIG_VARIABLE in os.environ and not Path(config).is_file():
+        faults.append(Fault("", f"{CONFIG_VARIABLE}: there is no file {config}"))
     try:
-        return Settings(**nested)
+        settings = Settings(**nested)
+        if not faults:
+            return settings
     except ValidationError as error:
-        faults = [Fault("/" + "/".join(map(str, e["loc"])), str(e["msg"])) for e in error.errors()]
-    except ValueError as error:  # the file is not TOML
-        faults = [Fault("", str(error))]
+        faults += [Fault("/" + "/".join(map(str, e["loc"])), str(e["msg"])) for e in error.errors()]
+    except SettingsError as error:
+        faults.append(Fault("", f"the environment: {error}"))
+    except (ValueError, OSError) as error:  # the file is not TOML, or may not be read
+        faults.append(Fault("", f"{config}: {error}"))
     told = "; ".join(
-        f"{fault.pointer[1:].replace('/', '.') or 'atalaia.toml'}: {fault.message}" for fault in faults
+        f"{fault.pointer[1:].replace('/', '.')}: {fault.message}" if fault.pointer else fault.message
+        for fault in faults
     )
     raise Invalid("invalid_settings", f"{told}. Nothing was started.", faults=faults)

@@ -98,13 +98,14 @@ class Database:
 
 
 def after_commit(session: Session, action: Callable[[], object]) -> None:
-    """Run `action` once the session's transaction has committed, each different action once.
+    """Run `action` once the session's transaction has committed; asked for again, it runs once, after the others.
 
     What it raises is logged: the change is made, and whoever made it must not be told otherwise.
     """
     actions: list[Callable[[], object]] = session.info.setdefault(_AFTER_COMMIT, [])
-    if action not in actions:
-        actions.append(action)
+    if action in actions:
+        actions.remove(action)
+    actions.append(action)
 
 
 def _run_action(action: Callable[[], object]) -> None:

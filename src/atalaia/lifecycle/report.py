@@ -25,8 +25,11 @@ class Judged:
 
 
 def judge(model: FleetModel, series_id: str, timestamps: IntArray, values: FloatArray) -> Judged:
-    """Score the points of one series with `model`."""
-    row = model.row_of(series_id) or 0
+    """Score the points of one series with `model`; all NaN when the model does not know the series."""
+    row = model.row_of(series_id)
+    if row is None:  # it joined the fleet after the training
+        none = np.full(len(values), np.nan)
+        return Judged(timestamps, values, Scores(none, none, none, none, np.zeros(len(values), np.int16)))
     return Judged(timestamps, values, model.score(np.full(len(values), row, np.int64), timestamps, values))
 
 

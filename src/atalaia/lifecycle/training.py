@@ -14,6 +14,7 @@ from atalaia.core.errors import Busy, Fault, Invalid
 from atalaia.core.facts import ModelRegistered
 from atalaia.core.models import ModelKey, Scope, Stage, version_name
 from atalaia.core.points import FloatArray, Group, IntArray
+from atalaia.core.series import check_id
 from atalaia.kit.blobs import Blobs, sha256_of
 from atalaia.kit.facts import Outbox
 from atalaia.kit.jobs import Job, JobQueue, JobStatus, Outcome, Run
@@ -88,7 +89,8 @@ class Training:
             When the series or fleet is unknown, the config or inline data are wrong, or one was trained recently.
         """
         make_detector(config.algorithm, config.hyperparameters)
-        if inline is not None:
+        if inline is not None:  # the series need not be known, but it must be one that could be
+            check_id(key.name)
             self._check(inline.timestamps, inline.values, inline=True)
         elif key.scope is Scope.FLEET:
             self._members(key)

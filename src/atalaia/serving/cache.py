@@ -59,6 +59,10 @@ class ModelCache:
         """Say whether a model is loaded, without counting the question."""
         return key in self._models
 
+    def peek(self, key: ModelKey) -> Loaded | None:
+        """Return a loaded model, without counting the question."""
+        return self._models.get(key)
+
     def put(self, loaded: Loaded) -> None:
         """Keep a model, unless a later promotion is kept already; drop others while they are too large."""
         key = loaded.deployment.key
@@ -71,11 +75,6 @@ class ModelCache:
             self.nbytes += loaded.model.nbytes
             while self.nbytes > self._max_bytes and len(self._models) > 1:
                 self._drop(next(iter(self._models)))
-
-    def drop(self, key: ModelKey) -> None:
-        """Forget a model."""
-        with self._lock:
-            self._drop(key)
 
     @property
     def hit_rate(self) -> float:

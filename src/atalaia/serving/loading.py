@@ -49,11 +49,16 @@ class Models:
         self._deployed: dict[ModelKey, Deployment] = {}
         self._fleet_of: dict[str, ModelKey] = {}
         self._failed: dict[tuple[ModelKey, int], float] = {}
+        self._awaited: set[ModelKey] = set()
         self._revision = 0
         self.cache = ModelCache(settings.cache_bytes)
 
     def refresh(self) -> bool:
-        """Learn of promotions since the last time, and load what was promoted; return whether there were any."""
+        """Learn of promotions since the last time, and load what was promoted; return whether there were any.
+
+        What could not be loaded is tried again after a pause: nobody asks for a fleet whose members are not known,
+        nor for a model whose predecessor still answers.
+        """
         with self._lock:
             changed = self._source.deployments(self._revision)
             for deployment in changed:
@@ -61,7 +66,10 @@ class Models:
                 self._deployed[deployment.key] = deployment
                 self._revision = max(self._revision, deployment.revision)
                 if known is not None or deployment.key.scope is Scope.FLEET:
-                    self._load(deployment)
+                    self._awaited.add(deployment.key)
+            for key in list(self._awaited):
+                if not self._failed_lately(self._deployed[key]):
+                    self._load(self._deployed[key])
         return bool(changed)
 
     def key_of(self, series_id: str) -> ModelKey | None:
@@ -82,26 +90,24 @@ class Models:
         found = self.cache.get(key)
         if found is not None or self._failed_lately(self._deployed[key]):
             return found
-        return self.load(series_id)
-
-    def load(self, series_id: str) -> Loaded | None:
-        """Load the model of a series; None when there is none, or it cannot be loaded."""
-        with self._lock:
-            key = self.key_of(series_id)
-            return None if key is None else self._load(self._deployed[key])
+        with self._lock:  # whoever waited here may find that another has loaded it, or failed
+            deployment = self._deployed[key]
+            if self.cache.holds(key) or self._failed_lately(deployment):
+                return self.cache.peek(key)
+            return self._load(deployment)
 
     def reload(self, series_id: str) -> Loaded | None:
-        """Forget the model of a series and load it anew, even if that failed lately."""
+        """Load the model of a series anew, even if that failed lately; None when there is none, or it cannot be loaded.
+
+        One that was loaded before answers meanwhile, and goes on if this fails.
+        """
         self.refresh()
         with self._lock:
             key = self.key_of(series_id)
             if key is None:
                 return None
             self._failed.pop((key, self._deployed[key].number), None)
-            found = self._load(self._deployed[key])  # the old one answers meanwhile
-            if found is None:
-                self.cache.drop(key)
-            return found
+            return self._load(self._deployed[key])
 
     def deployments(self) -> list[Deployment]:
         """Return all deployments as they are now."""
@@ -139,8 +145,9 @@ class Models:
             loaded = Loaded(deployment, FleetModel.from_bytes(data), source)
             if source is Source.MLFLOW:
                 self._keep_copy(deployment, data)
-        except AtalaiaError as error:
-            _log.warning("model_source_failed", model=str(deployment.key), source=source.value, code=error.code)
+        except (AtalaiaError, OSError) as error:
+            told = {"model": str(deployment.key), "source": source.value, "error": str(error)[:500]}
+            _log.warning("model_source_failed", **told)
             return None
         seconds = time.perf_counter() - started
         self._telemetry.time("model_load_duration_seconds", seconds, deployment.key.name, source.value)
@@ -149,6 +156,7 @@ class Models:
     def _accept(self, loaded: Loaded) -> None:
         self.cache.put(loaded)
         self._failed.pop((loaded.deployment.key, loaded.deployment.number), None)
+        self._awaited.discard(loaded.deployment.key)
         key, members = loaded.deployment.key, loaded.model.series_ids
         if key.scope is Scope.FLEET:
             others = {series_id: fleet for series_id, fleet in self._fleet_of.items() if fleet != key}
@@ -158,5 +166,8 @@ class Models:
         key = local_key(deployment.sha256)
         try:
             self._blobs.get(key, deployment.sha256)
-        except AtalaiaError:
-            self._blobs.put(key, data)
+        except (AtalaiaError, OSError):
+            try:
+                self._blobs.put(key, data)
+            except (AtalaiaError, OSError) as error:  # a full disk, say: the model itself is sound
+                _log.warning("local_copy_not_kept", model=str(deployment.key), error=str(error)[:500])

@@ -122,7 +122,7 @@ class Serving:
         started = time.perf_counter()
         loaded = self.models.reload(series_id)
         if loaded is None:
-            raise Missing("no_deployment", f"no model in Production answers for {series_id[:80]!r}")
+            raise Missing("no_deployment", f"no model in Production can be loaded for {series_id[:80]!r}")
         return Reloaded(loaded, time.perf_counter() - started)
 
     def counts(self, series_id: str, since_us: int) -> tuple[int, int]:

@@ -18,7 +18,7 @@ MAX_MAGNITUDE = 1e100
 _MAX_FAULTS = 20
 
 
-class PointIn(msgspec.Struct):
+class PointIn(msgspec.Struct, forbid_unknown_fields=True):
     """One point on the wire."""
 
     series_id: str
@@ -26,7 +26,7 @@ class PointIn(msgspec.Struct):
     value: float
 
 
-class PointsIn(msgspec.Struct):
+class PointsIn(msgspec.Struct, forbid_unknown_fields=True):
     """A batch on the wire: rows in `points`, or three columns of one length."""
 
     points: list[PointIn] | None = None

@@ -284,7 +284,7 @@ class JobQueue:
     def last(self, session: Session, kind: str, subject: str) -> Job | None:
         """Return the newest job of this kind and subject."""
         query = select(JobRow).where(JobRow.kind == kind, JobRow.subject == subject)
-        row = session.scalar(query.order_by(JobRow.id.desc()).limit(1))
+        row = session.scalar(query.order_by(JobRow.created_at.desc(), JobRow.id.desc()).limit(1))
         return _job(row) if row else None
 
     def forget(self, session: Session, older_than_us: int) -> int:
