@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from atalaia.app.demo import run as demo_run
+from atalaia.app.settings import Settings
 
 
 class Embedded:
@@ -30,13 +31,14 @@ class Embedded:
 def run(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return the module under test, which finds the service above and tells nothing."""
     monkeypatch.setattr(demo_run, "Embedded", Embedded)
+    monkeypatch.setattr(demo_run, "configure_logs", lambda **how: None)
     monkeypatch.setattr(demo_run, "tell", lambda client, speed: None)
     monkeypatch.setattr(Embedded, "closed", 0)
     return demo_run
 
 
 def test_it_ends_at_once_when_it_shall_not_serve(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    run.run_demo(object(), run.Options(keep_serving=False))
+    run.run_demo(Settings(), run.Options(keep_serving=False))
     said = capsys.readouterr()
     assert Embedded.closed == 1
     assert "http://127.0.0.1:9/docs" in said.err
@@ -45,7 +47,7 @@ def test_it_ends_at_once_when_it_shall_not_serve(run: Any, capsys: pytest.Captur
 
 
 def test_it_serves_for_the_stated_time(run: Any) -> None:
-    run.run_demo(object(), run.Options(exit_after_s=0.01))
+    run.run_demo(Settings(), run.Options(exit_after_s=0.01))
     assert Embedded.closed == 1
 
 
@@ -54,7 +56,7 @@ def test_a_signal_ends_the_serving_in_order(run: Any, number: int) -> None:
     before = signal.getsignal(signal.SIGTERM)
     timer = threading.Timer(0.05, os.kill, (os.getpid(), number))
     timer.start()
-    run.run_demo(object(), run.Options(exit_after_s=30.0))
+    run.run_demo(Settings(), run.Options(exit_after_s=30.0))
     timer.join()
     assert Embedded.closed == 1
     assert signal.getsignal(signal.SIGTERM) is before
@@ -63,5 +65,5 @@ def test_a_signal_ends_the_serving_in_order(run: Any, number: int) -> None:
 def test_a_signal_during_the_story_is_passed_on(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "tell", lambda client, speed: os.kill(os.getpid(), signal.SIGTERM))
     with pytest.raises(KeyboardInterrupt):
-        run.run_demo(object(), run.Options())
+        run.run_demo(Settings(), run.Options())
     assert Embedded.closed == 1

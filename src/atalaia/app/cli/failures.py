@@ -11,7 +11,6 @@ from atalaia.core.errors import EXIT_CODE, HTTP_STATUS, AtalaiaError, Kind
 BROKEN_PIPE_EXIT = 141  # what a shell reports of a program that SIGPIPE ended
 _NEXT = {
     Kind.MISSING: "List what there is with `atalaia series list`, `models list` or `jobs list`.",
-    Kind.DENIED: "Pass a token with --token or ATALAIA_TOKEN.",
     Kind.BROKEN: "The log of the service says more; `atalaia doctor` checks the installation.",
 }
 _SHOWN_FAULTS = 20

@@ -105,7 +105,7 @@ def plan_promotion(model: "Model", version: str | None, keep_previous: bool) -> 
     Missing
         When there is no such version.
     Conflict
-        When no version was named and none stands in Staging.
+        When the named version, or without a name every version, stands elsewhere than in Staging.
     """
     number = _number(version) if version else None
     staged = [one for one in model.versions if one.stage == Stage.STAGING]
@@ -115,14 +115,18 @@ def plan_promotion(model: "Model", version: str | None, keep_previous: bool) -> 
     if not found:
         raise Conflict("nothing_staged", f"{model.model_id} has no version in Staging; train one first")
     chosen = max(found, key=lambda one: _number(one.version))
-    replaces = model.production_version if model.production_version != chosen.version else None
+    if chosen.stage != Stage.STAGING:
+        where = f"{chosen.version} of {model.model_id} is in {chosen.stage}"
+        raise Conflict("not_in_staging", f"{where}, only a version in Staging can be promoted")
+    replaces = model.production_version
+    becomes = Stage.STAGING if keep_previous else Stage.ARCHIVED
     return {
         "model_id": model.model_id,
         "version": chosen.version,
         "algorithm": chosen.algorithm,
         "from_stage": chosen.stage,
         "replaces": replaces,
-        "replaced_becomes": None if replaces is None else (Stage.NONE if keep_previous else Stage.ARCHIVED).value,
+        "replaced_becomes": None if replaces is None else becomes.value,
     }
 
 
