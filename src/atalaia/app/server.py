@@ -19,7 +19,7 @@ from atalaia.app.settings import Settings
 from atalaia.core.errors import AtalaiaError, Missing, Unavailable
 from atalaia.kit.jobs.api import jobs_router
 from atalaia.kit.web.middleware import Front
-from atalaia.kit.web.problems import install_problems
+from atalaia.kit.web.problems import ProblemOut, install_problems
 from atalaia.lifecycle import api as lifecycle_api
 from atalaia.lifecycle.training import KIND as TRAINING
 from atalaia.serving import api as serving_api
@@ -27,8 +27,12 @@ from atalaia.serving.schemas import BatchIn, PredictIn
 from atalaia.signals import api as signals_api
 from atalaia.signals.schemas import PointColumns, PointRows
 
-_DECODED_BY_HAND = (PointRows, PointColumns, PredictIn, BatchIn)
+_NOT_SEEN_BY_FASTAPI = (PointRows, PointColumns, PredictIn, BatchIn, ProblemOut)
 _STATIC = "/docs/static"
+_PROBLEM = {
+    "description": "A problem",
+    "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemOut"}}},
+}
 _DESCRIPTION = "Points in, anomalies out. Every error is a problem (RFC 9457) with a stable `code`."
 
 
@@ -145,8 +149,15 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
             title=app.title, version=app.version, description=_DESCRIPTION, routes=app.routes, tags=None
         )
         extra = models_json_schema(
-            [(model, "validation") for model in _DECODED_BY_HAND], ref_template="#/components/schemas/{model}"
+            [(model, "validation") for model in _NOT_SEEN_BY_FASTAPI], ref_template="#/components/schemas/{model}"
         )[1]
-        document.setdefault("components", {}).setdefault("schemas", {}).update(extra.get("$defs", {}))
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        schemas.update(extra.get("$defs", {}))
+        for unused in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(unused, None)
+        for operations in document["paths"].values():
+            for operation in operations.values():
+                operation["responses"].pop("422", None)  # FastAPI's own form, which is never sent
+                operation["responses"]["default"] = _PROBLEM
         app.openapi_schema = document
     return app.openapi_schema

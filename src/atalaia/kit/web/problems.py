@@ -7,6 +7,7 @@ from typing import Any
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
@@ -18,6 +19,28 @@ _log = structlog.get_logger(__name__)
 _MEDIA_TYPE = "application/problem+json"
 _STATUS_OF_CODE = {"body_too_large": 413, "method_not_allowed": 405}
 _MAX_FAULTS = 20
+
+
+class FaultOut(BaseModel):
+    """One place in the request that is wrong."""
+
+    pointer: str = Field(description="JSON pointer (RFC 6901).")
+    message: str
+
+
+class ProblemOut(BaseModel):
+    """An error (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str = Field(description="What happened and what to do next, for people.")
+    instance: str
+    code: str = Field(description="Stable name of the problem: decide on it.")
+    kind: str = Field(description="missing, conflict, invalid, denied, unavailable, busy, stale or broken.")
+    request_id: str
+    timestamp: str
+    errors: list[FaultOut]
 
 
 class Problem(JSONResponse):
