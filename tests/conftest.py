@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 
 TESTS = Path(__file__).resolve().parent
 LOOPBACK = ["127.0.0.1", "::1", "localhost"]
-MAY_SPEAK = frozenset({"contracts", "journeys", "services"})
+MAY_SPEAK = frozenset({"contracts", "faults", "journeys", "services"})
 
 settings.register_profile("dev", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("dev"), derandomize=True, database=None, print_blob=True)

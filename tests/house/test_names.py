@@ -7,7 +7,7 @@ import pytest
 from tests.house.source import ALL_CODE, python_files
 
 BANNED = frozenset({"utils", "util", "helpers", "helper", "common", "misc", "base", "manager", "managers"})
-NOT_MIRRORS = frozenset({"contracts", "journeys", "services", "house"})
+NOT_MIRRORS = frozenset({"contracts", "faults", "journeys", "services", "house"})
 OTHER_ROOTS = frozenset({"bench", "scripts"})
 
 

@@ -92,6 +92,7 @@ class Atalaia:
             self.worker.start()
         if "scheduler" in self.roles:
             self.scheduler.start()
+        self.outbox.deliver_by(self.messenger.wake)
         self.messenger.start()
         self.is_ready = True
 

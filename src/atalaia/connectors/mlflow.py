@@ -5,8 +5,11 @@ when it is first used: that takes a second, and most processes never do.
 """
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
+import itertools
+import sqlite3
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
@@ -20,6 +23,8 @@ _log = structlog.get_logger(__name__)
 _FILE = "model.npz"
 _ALIASES = {Stage.PRODUCTION: "champion", Stage.STAGING: "candidate"}
 _PARAMETER_CHARACTERS = 500
+_OPENINGS = itertools.count()
+"""Of any registry in this process, see `MlflowRegistry._open`."""
 T = TypeVar("T")
 
 
@@ -75,7 +80,6 @@ class MlflowRegistry:
         self._lock = threading.RLock()
         self._client: Any = None
         self._experiment = ""
-        self._opened = 0
 
     def publish(self, artefact: Artefact) -> str:
         """Log a training and register its version; return the run. Twice for the same job is once.
@@ -112,8 +116,14 @@ class MlflowRegistry:
             raise self._unavailable(error) from error
 
     def check(self) -> None:
-        """Raise `Unavailable` unless MLflow answers."""
-        self._call("check", lambda client: client.search_registered_models(max_results=1))
+        """Raise `Unavailable` unless MLflow answers and its file is sound."""
+        self._call("check", self._check)
+
+    def _check(self, client: Any) -> None:
+        client.search_registered_models(max_results=1)
+        told = _ask(self._folder / "mlflow.db", "PRAGMA quick_check(1)")
+        if told != "ok":
+            raise sqlite3.DatabaseError(told)
 
     def _publish(self, client: Any, artefact: Artefact) -> str:
         name = registered_name(artefact.key)
@@ -189,12 +199,17 @@ class MlflowRegistry:
         from mlflow.tracking import MlflowClient
 
         (self._folder / "artifacts").mkdir(parents=True, exist_ok=True)
-        # MLflow keeps one engine for each URI for good; another timeout makes it open the file anew.
-        uri = f"sqlite:///{database}?timeout={30 + self._opened}"
-        self._opened += 1
+        _ask(database, "PRAGMA schema_version")  # MLflow would try for minutes to open what cannot be opened
+        # MLflow keeps one engine for each URI for good; a timeout longer by nothing makes it open the file anew.
+        uri = f"sqlite:///{database}?timeout={30 + next(_OPENINGS) / 1e6:.6f}"
         client = MlflowClient(uri, uri)
         experiment = client.get_experiment_by_name("atalaia")
         location = (self._folder / "artifacts").as_uri()
         self._experiment = experiment.experiment_id if experiment else client.create_experiment("atalaia", location)
         self._client = client
         return client
+
+
+def _ask(database: Path, question: str) -> Any:
+    with closing(sqlite3.connect(database)) as connection:
+        return connection.execute(question).fetchone()[0]

@@ -60,6 +60,11 @@ class Outbox:
         self._wakers: dict[str, list[Callable[[], object]]] = {}
         self._lock = threading.Lock()
         self._asked = threading.Event()
+        self._hand_over: Callable[[], object] = self.deliver
+
+    def deliver_by(self, wake: Callable[[], object]) -> None:
+        """Call `wake` after a commit from now on; what it wakes calls `deliver`, so that no writer waits for it."""
+        self._hand_over = wake
 
     def subscribe(self, fact: type[Fact], name: str, handler: Handler) -> None:
         """Call ``handler(fact, fact_id)`` for each fact of this type; `name` identifies it for good."""
@@ -81,7 +86,7 @@ class Outbox:
             for wake in self._wakers.get(fact.name, []):
                 after_commit(session, wake)
         if facts:
-            after_commit(session, self.deliver)
+            after_commit(session, self._hand_over)
 
     def deliver(self) -> int:
         """Hand waiting facts to their handlers; return how many were settled. Never raises."""

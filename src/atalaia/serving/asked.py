@@ -3,13 +3,13 @@
 import threading
 from collections.abc import Iterable
 
-import structlog
+from sqlalchemy.orm import Session
 
 from atalaia.core.clock import now_us
 from atalaia.kit.database import Database
 from atalaia.serving import store
 
-_log = structlog.get_logger(__name__)
+_KEEP_US = 90 * 24 * store.HOUR_US
 
 
 class AskedCounts:
@@ -20,6 +20,7 @@ class AskedCounts:
         self._lock = threading.Lock()
         self._totals: dict[tuple[str, str, bool], int] = {}
         self._fresh: dict[tuple[str, int], tuple[int, int]] = {}
+        self._forgotten_us = 0
 
     def add(self, series_id: str, version: str, scored: int, anomalous: int) -> None:
         """Note that a version scored `scored` points of a series, `anomalous` of them over the threshold."""
@@ -33,7 +34,10 @@ class AskedCounts:
             self._fresh[series_id, hour] = (before[0] + scored, before[1] + anomalous)
 
     def flush(self) -> bool:
-        """Store what was counted since the last flush. What cannot be stored now is stored the next time."""
+        """Store what was counted since the last flush, and forget what is older than 90 days.
+
+        What cannot be stored now is stored the next time.
+        """
         with self._lock:
             fresh, self._fresh = self._fresh, {}
         if not fresh:
@@ -41,6 +45,7 @@ class AskedCounts:
         try:
             with self._database.write() as session:
                 store.add_counts(session, fresh)
+                self._forget(session)
         except Exception:
             with self._lock:
                 for key, (scored, anomalous) in fresh.items():
@@ -65,3 +70,9 @@ class AskedCounts:
         with self._lock:
             totals = list(self._totals.items())
         return [((s, v, str(is_anomaly).lower()), float(count)) for (s, v, is_anomaly), count in totals]
+
+    def _forget(self, session: Session) -> None:
+        oldest = now_us() - _KEEP_US
+        if oldest - self._forgotten_us > store.HOUR_US:
+            store.forget_counts(session, oldest)
+            self._forgotten_us = oldest

@@ -97,9 +97,9 @@ class Models:
             return self._load(deployment)
 
     def reload(self, series_id: str) -> Loaded | None:
-        """Load the model of a series anew, even if that failed lately; None when there is none, or it cannot be loaded.
+        """Load the model of a series anew, even if that failed lately; None when there is none to load.
 
-        One that was loaded before answers meanwhile, and goes on if this fails.
+        One that was loaded before answers meanwhile, and goes on answering if this fails.
         """
         self.refresh()
         with self._lock:
