@@ -50,7 +50,7 @@ contracts: setup-dev ## import-linter: the floors and rooms of the house
 	$(BIN)/lint-imports
 
 fast-tests: setup-dev ## the tests that are not marked slow
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest -q -n 2 -m "not slow"
 
 format: setup-dev ## format every file and sort its imports
 	$(BIN)/ruff check --quiet --fix-only .
