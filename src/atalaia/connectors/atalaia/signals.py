@@ -18,6 +18,9 @@ from atalaia.connectors.atalaia.connection import Connection
 from atalaia.connectors.atalaia.paging import iterate
 from atalaia.connectors.atalaia.requests import Columns, Moment, Point, points_body, query, segment
 
+_POINTS_PAGE = 50_000
+"""Points are asked for in large pages: the server reads the rest of the range anew for each."""
+
 
 class PointCalls:
     """``/points``."""
@@ -89,7 +92,7 @@ class SeriesCalls:
         """Yield every stored point of the interval, in order of time."""
 
         def fetch(cursor: str | None) -> Page[SeenPoint]:
-            page = self.points(series_id, from_=from_, to=to, limit=1000, cursor=cursor)
+            page = self.points(series_id, from_=from_, to=to, limit=_POINTS_PAGE, cursor=cursor)
             return Page(items=page.points, next=page.next)
 
         return iterate(fetch)
