@@ -79,5 +79,6 @@ $(VENV)/.setup: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.setup-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "setup-dev: installing atalaia and its development tools into $(VENV)"
+	@sh scripts/install_missing.sh curl git
 	@$(PIP) install -c constraints.txt -e ".[dev]"
 	@touch $(VENV)/.setup $@

@@ -1,6 +1,7 @@
 """Atalaia in one process: served in the foreground, or embedded in another program; and its check-up."""
 
 import ipaddress
+import os
 import signal
 import socket
 import threading
@@ -120,8 +121,10 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
-        detail = f"cannot listen on {host} port {port} ({error.strerror}); choose another with --port"
-        raise Conflict("port_in_use", detail) from error
+        why = os.strerror(error.errno or 0)
+        raise Conflict(
+            "port_in_use", f"cannot listen on {host} port {port} ({why}); choose another with --port"
+        ) from error
 
 
 def _is_loopback(host: str) -> bool:
