@@ -111,7 +111,7 @@ def test_without_registry_and_local_copy_the_running_statistics_answer(tmp_path:
         assert_fallback_answers(client)
         assert loads(client, "local_cache") == 0
         with httpx.Client(base_url=second.url, trust_env=False) as http:
-            assert_problem(http.post("/api/v1/admin/reload/pump"), 404, "no_deployment")
+            assert_problem(http.post("/api/v1/admin/reload/pump"), 503, "model_not_loaded")
         copies[0].write_bytes(kept)  # an operator puts it back, and it answers without a restart
         until(lambda: sources(client) == {"local_cache"}, "the local copy to answer")
     copies[0].unlink()

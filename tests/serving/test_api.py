@@ -228,7 +228,7 @@ def test_a_reload_says_where_the_model_came_from(place: Place) -> None:
     assert reload(place, "a").json()["loaded_from"] == "local_cache"
     place.copy_of(deployment).unlink()
     assert (reload(place, "a").status, predict(place, "a", point()).json()["model_info"]["loaded_from"]) == (
-        404,
+        503,
         "local_cache",
     )
 

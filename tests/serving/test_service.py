@@ -157,6 +157,15 @@ def test_a_reload_of_nothing_is_refused(place: Place) -> None:
     assert refused.value.code == "no_deployment"
 
 
+def test_a_reload_of_what_cannot_be_loaded_is_unavailable(place: Place) -> None:
+    deployment = place.promote(series("a"))
+    place.shelf.artefacts.clear()
+    place.copy_of(deployment).unlink(missing_ok=True)
+    with pytest.raises(Unavailable) as refused:
+        place.serving.reload("a")
+    assert refused.value.code == "model_not_loaded"
+
+
 def test_a_promotion_in_this_process_answers_at_once(place: Place) -> None:
     place.promote(series("a"))
     place.shelf.promote(series("a"), mean=FAR)

@@ -9,7 +9,7 @@ import structlog
 from numpy.typing import NDArray
 
 from atalaia.core.clock import now_us
-from atalaia.core.errors import AtalaiaError, Missing
+from atalaia.core.errors import AtalaiaError, Missing, Unavailable
 from atalaia.core.facts import ModelPromoted
 from atalaia.core.points import FloatArray, IntArray
 from atalaia.core.scores import THRESHOLD, Score
@@ -117,12 +117,17 @@ class Serving:
         Raises
         ------
         Missing
-            When no model of the series is in Production, or none can be loaded.
+            When no model of the series is in Production.
+        Unavailable
+            When it cannot be loaded. One that was loaded before goes on answering.
         """
         started = time.perf_counter()
         loaded = self.models.reload(series_id)
+        if loaded is None and self.models.key_of(series_id) is None:
+            raise Missing("no_deployment", f"no model in Production answers for {series_id[:80]!r}")
         if loaded is None:
-            raise Missing("no_deployment", f"no model in Production can be loaded for {series_id[:80]!r}")
+            detail = f"neither the registry nor a local copy has the model of {series_id[:80]!r} as it was trained"
+            raise Unavailable("model_not_loaded", f"{detail}; `atalaia doctor` says more", retry_after_s=10)
         return Reloaded(loaded, time.perf_counter() - started)
 
     def counts(self, series_id: str, since_us: int) -> tuple[int, int]:
