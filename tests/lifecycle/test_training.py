@@ -5,10 +5,10 @@ from atalaia.algorithms.models import FleetModel
 from atalaia.core.clock import MICROS
 from atalaia.core.errors import Busy, Invalid, Missing
 from atalaia.core.facts import ModelRegistered
-from atalaia.core.models import ModelKey, Scope, Stage
+from atalaia.core.models import ModelKey, Scope, Stage, artefact_key
 from atalaia.kit.jobs import JobStatus
 from atalaia.lifecycle import store
-from atalaia.lifecycle.training import Config, Inline, artefact_key
+from atalaia.lifecycle.training import Config, Inline
 from tests.lifecycle.builders import FLEET, SERIES, START_US, open_workshop, wave
 
 

@@ -19,7 +19,7 @@ from atalaia.app.build import Atalaia, build
 from atalaia.app.server import make_app, with_front
 from atalaia.app.settings import ROLES, Settings
 from atalaia.core.errors import AtalaiaError, Conflict, Denied, Unavailable
-from atalaia.kit.blobs import sha256_of
+from atalaia.core.models import artefact_key
 from atalaia.kit.database import Database
 from atalaia.kit.logs import configure_logs
 
@@ -229,8 +229,7 @@ def _check_models(atalaia: Atalaia) -> str:
     bad: list[str] = []
     for deployment in deployed:
         try:
-            data = atalaia.blobs.get(f"models/{deployment.sha256}.npz")
-            bad += [] if sha256_of(data) == deployment.sha256 else [str(deployment.key)]
+            atalaia.blobs.get(artefact_key(deployment.sha256), deployment.sha256)
         except AtalaiaError:
             bad.append(str(deployment.key))
     if bad:

@@ -65,6 +65,11 @@ def parse_version(text: str) -> int:
     return int(digits)
 
 
+def artefact_key(sha256: str) -> str:
+    """Return where the local copy of the artefact with this checksum lies in the blob store."""
+    return f"models/{sha256}.npz"
+
+
 @dataclass(frozen=True, slots=True)
 class ModelVersion:
     """One training's result: one columnar artefact for one fleet (a lone series is a fleet of one).

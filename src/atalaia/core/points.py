@@ -10,6 +10,9 @@ IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 NumberArray = NDArray[np.int32]
 
+MAX_MAGNITUDE = 1e100
+"""Larger numbers are no measurements, and their squares are no numbers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Points:

@@ -5,11 +5,10 @@ import re
 import numpy as np
 
 from atalaia.core.errors import Fault, Invalid
-from atalaia.core.points import FloatArray, IntArray
+from atalaia.core.points import MAX_MAGNITUDE, FloatArray, IntArray
 
 _WINDOW = re.compile(r"(\d{1,6})([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
-MAX_MAGNITUDE = 1e100
 
 
 def check_training_data(

@@ -10,7 +10,7 @@ from atalaia.algorithms.buckets import aggregate
 from atalaia.algorithms.models import FleetModel
 from atalaia.core.clock import MICROS, isoformat, now_us
 from atalaia.core.errors import Fault, Invalid, Missing
-from atalaia.core.models import ModelKey, ModelVersion, Scope
+from atalaia.core.models import ModelKey, ModelVersion, Scope, artefact_key
 from atalaia.core.points import FloatArray, IntArray
 from atalaia.core.scores import THRESHOLD
 from atalaia.kit.blobs import Blobs
@@ -25,7 +25,7 @@ from atalaia.lifecycle.promotion import Promotion, unknown_model
 from atalaia.lifecycle.report import drift, judge, score_summary
 from atalaia.lifecycle.rules import parse_window
 from atalaia.lifecycle.settings import LifecycleSettings
-from atalaia.lifecycle.training import KIND, Training, artefact_key
+from atalaia.lifecycle.training import KIND, Training
 
 _WEEK_US = 7 * 86_400 * MICROS
 Model = tuple[store.ModelRow, list[ModelVersion]]

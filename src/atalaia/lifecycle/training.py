@@ -12,7 +12,7 @@ from atalaia.algorithms.models import FleetModel
 from atalaia.core.clock import MICROS, now_us
 from atalaia.core.errors import Busy, Fault, Invalid
 from atalaia.core.facts import ModelRegistered
-from atalaia.core.models import ModelKey, Scope, Stage, version_name
+from atalaia.core.models import ModelKey, Scope, Stage, artefact_key, version_name
 from atalaia.core.points import FloatArray, Group, IntArray
 from atalaia.core.series import check_id
 from atalaia.kit.blobs import Blobs, sha256_of
@@ -25,7 +25,6 @@ from atalaia.lifecycle.rules import check_training_data
 from atalaia.lifecycle.settings import LifecycleSettings
 
 KIND = "train"
-FOLDER = "models"
 _REFERENCE = 512
 _FITTING = 0.6
 _LOGGED = 0.8
@@ -54,11 +53,6 @@ class Inline:
 
     timestamps: IntArray
     values: FloatArray
-
-
-def artefact_key(sha256: str) -> str:
-    """Return where the local copy of the artefact with this checksum lies."""
-    return f"{FOLDER}/{sha256}.npz"
 
 
 class Training:

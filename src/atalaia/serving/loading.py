@@ -12,7 +12,7 @@ import structlog
 
 from atalaia.algorithms.models import FleetModel
 from atalaia.core.errors import AtalaiaError, Broken
-from atalaia.core.models import Deployment, ModelKey, Scope
+from atalaia.core.models import Deployment, ModelKey, Scope, artefact_key
 from atalaia.core.scores import Source
 from atalaia.kit.blobs import Blobs, sha256_of
 from atalaia.kit.telemetry import Telemetry
@@ -21,12 +21,6 @@ from atalaia.serving.ports import Deployments, Registry
 from atalaia.serving.settings import ServingSettings
 
 _log = structlog.get_logger(__name__)
-_FOLDER = "models"
-
-
-def local_key(sha256: str) -> str:
-    """Return where the local copy of the artefact with this checksum lies."""
-    return f"{_FOLDER}/{sha256}.npz"
 
 
 class Models:
@@ -124,7 +118,7 @@ class Models:
     def _load(self, deployment: Deployment) -> Loaded | None:
         for source, read in (
             (Source.MLFLOW, lambda: self._registry.fetch(deployment.run_id)),
-            (Source.LOCAL_CACHE, lambda: self._blobs.get(local_key(deployment.sha256))),
+            (Source.LOCAL_CACHE, lambda: self._blobs.get(artefact_key(deployment.sha256))),
         ):
             loaded = self._try(deployment, source, read)
             if loaded is not None:
@@ -163,7 +157,7 @@ class Models:
             self._fleet_of = {**others, **dict.fromkeys(members, key)}
 
     def _keep_copy(self, deployment: Deployment, data: bytes) -> None:
-        key = local_key(deployment.sha256)
+        key = artefact_key(deployment.sha256)
         try:
             self._blobs.get(key, deployment.sha256)
         except (AtalaiaError, OSError):

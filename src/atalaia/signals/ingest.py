@@ -9,12 +9,10 @@ from numpy.typing import NDArray
 
 from atalaia.core.clock import MICROS, now_us
 from atalaia.core.errors import Fault, Invalid
-from atalaia.core.points import FloatArray, IntArray
+from atalaia.core.points import MAX_MAGNITUDE, FloatArray, IntArray
 from atalaia.kit.web.wire import MAX_SECONDS, decode, parse_time, why_not_seconds
 from atalaia.signals.settings import SignalsSettings
 
-MAX_MAGNITUDE = 1e100
-"""Larger numbers are no measurements, and their squares are no numbers."""
 _MAX_FAULTS = 20
 
 
