@@ -4,6 +4,7 @@ import shutil
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import numpy as np
@@ -69,7 +70,25 @@ def damage(path: Path) -> None:
 
 
 def delete(path: Path) -> None:
-    shutil.rmtree(path)
+    """Take a folder away at once; the service may be writing into it, so it cannot be emptied in place."""
+    gone = path.with_name(f"{path.name}-{uuid4().hex}")
+    path.rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
+
+
+def put_file_in_place_of(path: Path) -> None:
+    """Replace a folder by a file, however often the service makes the folder anew meanwhile."""
+
+    def is_replaced() -> bool:
+        if path.is_dir():
+            delete(path)
+        try:
+            path.write_text("this is no folder")
+        except IsADirectoryError:
+            return False
+        return True
+
+    until(is_replaced, "the folder to be replaced")
 
 
 @pytest.mark.parametrize("harm", [delete, damage])
@@ -152,8 +171,7 @@ def test_training_goes_on_once_the_registry_is_back(tmp_path: Path) -> None:
     with service(data, job_backoff_s=0.05) as running, Client(running.url) as client:
         bring_into_production(client, "pump")
         assert sources(client) == {"mlflow"}
-        shutil.rmtree(data / "mlflow")
-        (data / "mlflow").write_text("this is no folder")
+        put_file_in_place_of(data / "mlflow")
         job = client.training.start(ModelKey(Scope.SERIES, "pump")).job_id
         failed = client.jobs.wait(job, timeout_s=60)
         assert failed.status == "failed"
