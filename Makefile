@@ -5,13 +5,14 @@ PYTHON ?=
 DATA_DIR ?= var/demo
 VENV := .venv
 BIN := $(VENV)/bin
+CLIENTS := .venv-clients
 # The pins also hold for what builds the package: older pip reads the first name, newer pip the second.
 PIP := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
 	$(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-dev run test check format-check lint types contracts fast-tests format bench docs lock clean
+.PHONY: help setup setup-dev setup-clients run test check format-check lint types contracts fast-tests format bench bench-peers docs lock clean
 
 help: ## list every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +21,9 @@ setup: $(VENV)/.setup ## make .venv with the `atalaia` command in it
 	@:
 
 setup-dev: $(VENV)/.setup-dev ## the same, with what tests and checks need
+	@:
+
+setup-clients: $(CLIENTS)/.setup ## the clients of KServe and Triton, which some tests speak through
 	@:
 
 run: setup ## start Atalaia on the sample data and keep serving
@@ -56,8 +60,12 @@ format: setup-dev ## format every file and sort its imports
 	$(BIN)/ruff check --quiet --fix-only .
 	$(BIN)/ruff format .
 
-bench: setup-dev ## run the benchmarks, write bench/results/spine.json
+bench: setup-dev ## run the benchmarks, write bench/results/*.json
 	$(BIN)/python -m bench
+
+bench-peers: setup-dev ## single points beside KServe, MLServer, BentoML and MLflow, each installed into var/
+	@sh scripts/install_missing.sh wrk
+	$(BIN)/python -m bench.peers
 
 docs: setup-dev ## write docs/reference anew from the code
 	$(BIN)/python -m scripts.generate_reference
@@ -66,7 +74,7 @@ lock: setup-dev ## write constraints.txt anew from what .venv holds
 	$(BIN)/python scripts/lock.py
 
 clean: ## remove .venv, caches and build outputs (not var/)
-	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(CLIENTS) build dist htmlcov .coverage .coverage.* .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -79,6 +87,13 @@ $(VENV)/.setup: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.setup-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "setup-dev: installing atalaia and its development tools into $(VENV)"
-	@sh scripts/install_missing.sh curl git
+	@sh scripts/install_missing.sh curl git prometheus
 	@$(PIP) install -c constraints.txt -e ".[dev]"
 	@touch $(VENV)/.setup $@
+
+$(CLIENTS)/.setup: tests/journeys/clients/requirements.txt | $(BIN)/python
+	@echo "setup-clients: installing the clients of KServe and Triton into $(CLIENTS)"
+	@rm -rf $(CLIENTS)
+	@$(BIN)/python -m venv $(CLIENTS)
+	@$(CLIENTS)/bin/python -m pip --disable-pip-version-check --quiet install -r $<
+	@touch $@

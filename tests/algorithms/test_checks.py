@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from atalaia.algorithms.checks import check_detector
-from atalaia.algorithms.detectors import DETECTORS, Column, Detector, State, make_detector
+from atalaia.algorithms.detectors import DETECTORS, Advanced, Column, Detector, State, make_detector
+from atalaia.algorithms.detectors.streaming import StreamingProfile
 from atalaia.algorithms.detectors.zscore import ZScore
 from atalaia.core.points import FloatArray, Group, IntArray
 from atalaia.core.scores import Scores
@@ -37,6 +38,8 @@ def test_every_registered_detector_obeys_the_laws(run):
 def test_the_laws_hold_for_other_hyperparameters_too():
     assert not failures(make_detector("seasonal_profile", {"bucket_minutes": 10, "timezone": "Asia/Kolkata"}))
     assert not failures(make_detector("robust_zscore", {"threshold_sigma": 0.5}))
+    assert not failures(make_detector("streaming", {"bucket_minutes": 10, "timezone": "Asia/Kolkata"}))
+    assert not failures(make_detector("streaming", {"open_points": 2, "open_window": 3, "level_hours": 1}))
 
 
 def test_every_check_has_a_name_of_its_own():
@@ -153,6 +156,80 @@ class Adaptive(ZScore):
         return replace(scores, score=np.minimum(scores.score, 1.0)) if lasting else scores
 
 
+@dataclass(frozen=True)
+class Generous(ZScore):
+    """Has other bands than it scores by."""
+
+    def bands(self, state: State) -> tuple[FloatArray, FloatArray]:
+        return state["level"], state["scale"] * (self.threshold_sigma + 1.0)
+
+
+@dataclass(frozen=True)
+class Hurried(StreamingProfile):
+    """Judges a batch by what its end has taught."""
+
+    def advance(self, state: State, rows: IntArray, timestamps: IntArray, values: FloatArray) -> Advanced:
+        answer = super().advance(state, rows, timestamps, values)
+        return replace(answer, scores=self.score(state, rows, timestamps, values))
+
+
+@dataclass(frozen=True)
+class Impressed(StreamingProfile):
+    """Learns from everything, outages and late points too."""
+
+    def advance(self, state: State, rows: IntArray, timestamps: IntArray, values: FloatArray) -> Advanced:
+        answer = super().advance(state, rows, timestamps, values)
+        state["levels"][rows, 0] += 0.2 * (np.nan_to_num(values) - state["levels"][rows, 0])
+        return answer
+
+
+@dataclass(frozen=True)
+class Stubborn(StreamingProfile):
+    """Compares with what was learnt long ago."""
+
+    def advance(self, state: State, rows: IntArray, timestamps: IntArray, values: FloatArray) -> Advanced:
+        stale = self.score(state, rows, timestamps, values).score
+        answer = super().advance(state, rows, timestamps, values)
+        return replace(answer, alarm=answer.alarm | (stale > 1.0))
+
+
+@dataclass(frozen=True)
+class Nervous(StreamingProfile):
+    """Calls every point of an alarm an onset."""
+
+    def advance(self, state: State, rows: IntArray, timestamps: IntArray, values: FloatArray) -> Advanced:
+        answer = super().advance(state, rows, timestamps, values)
+        return replace(answer, onset=answer.alarm)
+
+
+@dataclass(frozen=True)
+class Sleepy(StreamingProfile):
+    """Forgets a state's alarm whenever it is asked for another batch."""
+
+    def advance(self, state: State, rows: IntArray, timestamps: IntArray, values: FloatArray) -> Advanced:
+        state["alarm"][:] = 0
+        return super().advance(state, rows, timestamps, values)
+
+
+@dataclass(frozen=True)
+class Rash(StreamingProfile):
+    """Has an opinion of what it has never seen."""
+
+    def empty(self, series: int) -> State:
+        return self.fit(Group.of([(np.arange(20), np.zeros(20))] * series))
+
+
+@dataclass(frozen=True)
+class Orderly(StreamingProfile):
+    """Takes the last point of a batch for the newest one."""
+
+    def advance(self, state: State, rows: IntArray, timestamps: IntArray, values: FloatArray) -> Advanced:
+        answer = super().advance(state, rows, timestamps, values)
+        if len(rows):
+            state["times"][:, 2] = timestamps[-1]
+        return answer
+
+
 BROKEN = [
     (Growing(), "memory per series is bounded"),
     (Drunk(), "fitting twice gives the same"),
@@ -166,6 +243,15 @@ BROKEN = [
     (Secretive(), "the state has its layout"),
     (Hasty(), "a history of nothing gives no opinion"),
     (Adaptive(), "a level jump stays strange"),
+    (Generous(), "bands say what scores say"),
+    (Hurried(), "advance scores as score does"),
+    (Impressed(), "late and missing points teach nothing"),
+    (Impressed(), "an outage alarms once and teaches nothing"),
+    (Stubborn(), "a lasting level is accepted at last"),
+    (Nervous(), "an outage alarms once and teaches nothing"),
+    (Sleepy(), "a stream may be cut anywhere"),
+    (Rash(), "a series never seen gets an opinion by and by"),
+    (Orderly(), "series may be mixed in a batch"),
 ]
 
 

@@ -1,6 +1,7 @@
 import io
 import json
 import zipfile
+from functools import cache
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from atalaia.algorithms.artifacts import pack
 from atalaia.algorithms.detectors import DETECTORS, make_detector
+from atalaia.algorithms.detectors.protocol import Streaming
 from atalaia.algorithms.models import FORMAT, FleetModel
 from atalaia.core.errors import Broken
 from atalaia.core.points import Group
@@ -287,3 +289,76 @@ def test_the_header_says_what_the_artefact_is():
 def test_a_header_of_numbers_that_are_none_cannot_be_packed():
     with pytest.raises(ValueError, match="not JSON compliant"):
         pack({"metrics": float("nan")}, {})
+
+
+@settings(max_examples=25)
+@given(st.permutations(range(4)), st.integers(1, 4), st.sampled_from(sorted(DETECTORS)))
+def test_a_model_learnt_in_parts_is_the_model_learnt_at_once(order, size, name):
+    histories = [history(1000), history(50, -3.0), history(4), history(0)]
+    parts = [
+        (np.array(order[start : start + size]), Group.of([histories[i] for i in order[start : start + size]]))
+        for start in range(0, 4, size)
+    ]
+    whole, built = model(name), FleetModel.fit_parts(make_detector(name, {}), NAMES, iter(parts))
+    for key, array in whole.state.items():
+        np.testing.assert_array_equal(built.state[key], array, err_msg=key)
+    assert built.readiness.tolist() == whole.readiness.tolist()
+    assert built.metrics() == pytest.approx(whole.metrics())
+
+
+def test_a_series_that_no_part_brings_is_not_learnt():
+    part = (np.array([2]), Group.of([history(1000)]))
+    trained = FleetModel.fit_parts(make_detector("statistical", {}), NAMES, [part])
+    assert trained.readiness.tolist() == [0, 0, 2, 0]
+    assert (trained.metrics()["series"], trained.metrics()["series_ready"]) == (4.0, 1.0)
+    assert np.isnan(trained.score(np.array([0]), np.zeros(1, np.int64), np.ones(1)).score[0])
+    assert not FleetModel.fit_parts(make_detector("statistical", {}), NAMES, []).readiness.any()
+
+
+def test_a_name_that_stands_there_twice_is_refused():
+    with pytest.raises(ValueError, match="one name"):
+        FleetModel.fit_parts(make_detector("statistical", {}), ["a", "a"], [])
+
+
+VALUES = st.floats(-1e100, 1e100) | st.sampled_from([np.nan, np.inf, -np.inf, 10.0, -3.0])
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+@given(row=st.integers(0, 3), timestamp=st.integers(0, 2**62), value=VALUES)
+def test_one_point_is_scored_and_explained_as_in_a_block(name, row, timestamp, value):
+    trained = kept(name)
+    scores = trained.score(np.array([row]), np.array([timestamp]), np.array([value]))
+    one = trained.score_one(row, timestamp, value)
+    assert one == pytest.approx(
+        [float(getattr(scores, field)[0]) for field in ("score", "expected", "lower", "upper", "part")], nan_ok=True
+    )
+    score, expected, lower, upper, part = one
+    assert trained.explain_one(value, score, expected, lower, upper, part) == trained.explain(scores, 0, value)
+
+
+@cache
+def kept(name):
+    return model(name)
+
+
+def test_plain_models_have_bands_and_others_have_none():
+    plain = kept("statistical")
+    assert plain.bands is not None
+    expected, allowed = plain.bands
+    scores = plain.score(np.arange(4), np.zeros(4, np.int64), np.zeros(4))
+    np.testing.assert_array_equal(expected, scores.expected)
+    np.testing.assert_array_equal(expected + allowed, scores.upper)
+    assert np.isnan(expected).tolist() == [False, False, True, True]
+    assert kept("seasonal_profile").bands is None
+
+
+def test_what_a_living_model_learns_leaves_the_trained_one_as_it_was():
+    trained = FleetModel.from_bytes(kept("streaming").to_bytes())
+    before = trained.to_bytes()
+    living = trained.alive()
+    at = 1000 * STEP + np.arange(20) * STEP
+    assert isinstance(living.detector, Streaming)
+    living.detector.advance(living.state, np.zeros(20, np.int64), at, np.full(20, 11.0))
+    assert trained.to_bytes() == before != living.to_bytes()
+    assert not trained.state["times"].flags.writeable
+    assert FleetModel.from_bytes(living.to_bytes()).alive().to_bytes() == living.to_bytes()

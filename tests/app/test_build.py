@@ -13,11 +13,11 @@ from atalaia.kit.facts import OutboxRow
 from tests.app.conftest import BuildOne
 from tests.kit.fakes import opened, wait_until
 
-ALWAYS = {"atalaia-facts"}
-MODELS = {"atalaia-refresh", "atalaia-asked"}
+ALWAYS = {"atalaia-facts", "atalaia-events"}
+MODELS = {"atalaia-refresh", "atalaia-activity"}
 THREADS: dict[tuple[str, ...], set[str]] = {
     ("api",): ALWAYS,
-    ("predictor",): ALWAYS | MODELS,
+    ("predictor",): ALWAYS | MODELS | {"atalaia-learner"},
     ("worker",): ALWAYS | MODELS | {"atalaia-scoring", "atalaia-worker"},
     ("scheduler",): ALWAYS | {"atalaia-scheduler"},
     ROLES: ALWAYS | MODELS | {"atalaia-scoring", "atalaia-worker", "atalaia-scheduler"},

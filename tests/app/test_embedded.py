@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import structlog
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from atalaia.algorithms.detectors import make_detector
 from atalaia.algorithms.models import FleetModel
@@ -22,10 +23,11 @@ from atalaia.app.embedded import Embedded, Finding, diagnose, listen, run_role, 
 from atalaia.app.settings import ROLES, Settings, load_settings
 from atalaia.core.clock import MICROS
 from atalaia.core.errors import Conflict, Denied, Unavailable
-from atalaia.core.points import Group
+from atalaia.core.points import Group, Points
 from atalaia.kit.blobs import sha256_of
 from atalaia.lifecycle.store import ModelRow, VersionRow
 from atalaia.signals.ingest import Batch
+from atalaia.signals.intake import Delivery, Kept
 
 START_US = 1_700_000_000 * MICROS
 Harm = Callable[[Path], object]
@@ -196,8 +198,12 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     atalaia = build(load_settings({"data_dir": folder}))
     stamps = START_US + np.arange(500, dtype=np.int64) * 60 * MICROS
     values = np.random.default_rng(1).normal(50.0, 2.0, 500)
-    with atalaia.database.write() as session:
-        atalaia.signals.ingest(session, Batch(["pump"] * 500, stamps, values, "/points/{}"))
+    batch = Batch(["pump"] * 500, stamps, values, "/points/{}")
+
+    def prepare(session: Session) -> tuple[Points, Kept]:
+        return atalaia.signals.numbered(session, batch)[0], {}
+
+    atalaia.signals.intake.submit(Delivery(prepare, 12_000, True)).result(10)
     while atalaia.signals.scoring.drain():
         pass
     swap = atalaia.signals.history.compaction()
@@ -289,8 +295,8 @@ HARM: dict[str, tuple[str, Harm, str, str]] = {
     "a folder for a database": ("atalaia.db", make_folder, "database", "backup"),
     "a damaged block": ("*.parquet", flip, "history", "restore the named blocks"),
     "a missing block": ("*.parquet", Path.unlink, "history", "restore the named blocks"),
-    "a damaged local model": ("*.npz", flip, "models", "train and promote"),
-    "a missing local model": ("*.npz", Path.unlink, "models", "train and promote"),
+    "a damaged local model": ("models/*.npz", flip, "models", "train and promote"),
+    "a missing local model": ("models/*.npz", Path.unlink, "models", "train and promote"),
     "a file for the folder of blobs": (
         "blobs",
         lambda path: (shutil.rmtree(path), path.write_text("")),
@@ -313,7 +319,7 @@ def test_harm_is_found_with_advice(harmed: Settings, what: str) -> None:
 
 
 def test_all_that_is_wrong_is_found_at_once(harmed: Settings) -> None:
-    for pattern in ("*.parquet", "*.npz"):
+    for pattern in ("*.parquet", "models/*.npz"):
         for path in harmed.data_dir.rglob(pattern):
             path.unlink()
     findings = {finding.check: finding.ok for finding in diagnose(harmed)}

@@ -17,6 +17,7 @@ from atalaia.app.migrations import migrate
 from atalaia.app.migrations.tables import METADATA
 from atalaia.core.errors import Unavailable
 from atalaia.kit.database import Database
+from atalaia.signals.store.history import manifest
 
 FOLDER = Path(migrations.__file__).parent
 
@@ -59,7 +60,7 @@ def test_a_difference_is_seen(database: Database) -> None:
     migrate(database)
     with database.write() as session:
         session.execute(text("ALTER TABLE series ADD COLUMN colour TEXT"))
-        session.execute(text("DROP INDEX ix_asked_hour"))
+        session.execute(text("DROP INDEX ix_scored_hours_hour"))
     assert len(differences(database)) == 2
 
 
@@ -84,6 +85,24 @@ def test_back_to_the_beginning_leaves_nothing(database: Database) -> None:
     assert tables(database) <= {"alembic_version", "sqlite_sequence"}
     migrate(database)
     assert differences(database) == []
+
+
+@pytest.mark.parametrize(("series", "bucket"), [(4_095, 0), (4_096, -1)])
+def test_blocks_of_the_first_release_hold_all_series(database: Database, series: int, bucket: int) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(FOLDER))
+    with database.write() as session:
+        config.attributes["connection"] = session.connection()
+        command.upgrade(config, "0001")
+        session.execute(text("INSERT INTO blocks VALUES ('history/a.parquet', 7, 10, 20, 5, 99, 'sha', 1)"))
+        columns = "number, series_id, labels, created_at, received, count, mean, m2"
+        session.execute(text(f"INSERT INTO series ({columns}) VALUES ({series}, 'a', '{{}}', 1, 0, 0, 0, 0)"))  # noqa: S608
+    migrate(database)
+    with database.read() as session:
+        (held,) = manifest(session)
+    assert (held.key, held.bucket, held.sequence, held.rows) == ("history/a.parquet", bucket, 7, 5)
+    assert held.first_series == 0
+    assert held.last_series >= series
 
 
 def test_there_is_one_line_of_migrations() -> None:

@@ -21,6 +21,20 @@ PREDICTION = {
     "POST /api/v1/predict/{series_id}",
     "POST /api/v1/admin/reload/{series_id}",
 }
+OF_A_MODEL = ("GET /v2/models/{name}", "GET /v2/models/{name}/versions/{version}")
+INFERENCE = {
+    "GET /v2",
+    "GET /v2/health/live",
+    "GET /v2/health/ready",
+    *(path + rest for path in OF_A_MODEL for rest in ("", "/ready")),
+    *(path.replace("GET", "POST") + "/infer" for path in OF_A_MODEL),
+    "POST /v2/repository/index",
+    "POST /v2/repository/models/{name}/load",
+    "POST /v2/repository/models/{name}/unload",
+    "GET /v1/models",
+    "GET /v1/models/{name}",
+    "POST /v1/models/{name}:predict",
+}
 SYSTEM = {"GET /health", "GET /api/v1/liveness", "GET /api/v1/readiness", "GET /metrics"}
 OF_THE_API = {
     "POST /api/v1/points",
@@ -82,10 +96,10 @@ def everything(atalaia: Atalaia) -> ASGIApp:
 
 def test_every_role_has_its_doors_and_only_these(atalaia: Atalaia) -> None:
     whole = doors(atalaia, *ROLES)
-    assert whole >= SYSTEM | PREDICTION | OF_THE_API
+    assert whole >= SYSTEM | PREDICTION | INFERENCE | OF_THE_API
     assert doors(atalaia, "worker") == doors(atalaia, "scheduler") == SYSTEM
-    assert doors(atalaia, "predictor") == SYSTEM | PREDICTION
-    assert doors(atalaia, "api") == whole - PREDICTION
+    assert doors(atalaia, "predictor") == SYSTEM | PREDICTION | INFERENCE
+    assert doors(atalaia, "api") == whole - PREDICTION - INFERENCE
 
 
 @pytest.mark.parametrize(

@@ -9,15 +9,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import cramjam
+import httpx
 import numpy as np
 
 from atalaia.connectors.atalaia import Client, Columns, SeenPoint
 from atalaia.core.clock import MICROS
 from atalaia.core.errors import Unavailable
+from tests.connectors.prometheus.messages import body_of
 from tests.journeys.measurements import START_S, STEP_S
 from tests.journeys.servers import NO_RETRY, Server, until
 
 KILLS = 20
+_PROTOS = ("prometheus.WriteRequest", "io.prometheus.write.v2.Request")
 SETTINGS: dict[str, Any] = {
     "job_lease_s": 1,
     "job_backoff_s": 0.1,
@@ -86,7 +90,9 @@ class Diary:
         pairs = [(name, at, value) for name, points in self._pending.items() for at, value in points]
         stamps = (START_S + np.array([at for _, at, _ in pairs], np.int64) * STEP_S) * MICROS
         columns = Columns([name for name, _, _ in pairs], stamps, np.array([value for _, _, value in pairs]))
-        answer = attempt(lambda: client.points.add(columns, idempotency_key=f"batch {self.sent}"))
+        answer = attempt(
+            lambda: client.points.add(columns, idempotency_key=f"batch {self.sent} of {self.names[0]}")
+        )
         if answer is None:
             return False
         assert answer.accepted == len(pairs)
@@ -119,6 +125,56 @@ class Diary:
         first = self.sent * self.batch - min(self.overwrite, self.sent * self.batch)
         at = range(first, (self.sent + 1) * self.batch)
         return [(i, float(i % 1440) + position / 4 + self.sent / 1000) for i in at]
+
+
+@dataclass
+class WrittenDiary:
+    """What a sender of remote write was told; what was not acknowledged is sent again, as Prometheus does."""
+
+    metric: str
+    series: int = 40
+    batch: int = 5
+    sent: int = 0
+
+    def write(self, http: httpx.Client) -> bool:
+        """Send the next batch, of all series, until it is acknowledged; return whether it was."""
+        at = range(self.sent * self.batch, (self.sent + 1) * self.batch)
+        rows = [(self._labels(i), [(self._value(i, k), self._millis(k)) for k in at]) for i in range(self.series)]
+        body = bytes(cramjam.snappy.compress_raw(body_of(1 + self.sent % 2, rows)))
+        media = f"application/x-protobuf;proto={_PROTOS[self.sent % 2]}"
+        try:
+            answer = http.post("/api/v1/write", content=body, headers={"content-type": media})
+        except httpx.TransportError:
+            return False
+        if answer.status_code in (429, 503):
+            return True  # told to come again
+        assert answer.status_code == 204, answer.text
+        self.sent += 1
+        return True
+
+    def check(self, client: Client) -> None:
+        """Check that every acknowledged point is there once and was learnt once, and that nothing else is there."""
+        count = self.sent * self.batch
+        for i in range(self.series):
+            name = f'{self.metric}{{i="{i}"}}'
+            kept = everything(client, name)
+            assert [round(point.timestamp.timestamp() * 1000) for point in kept] == [
+                self._millis(k) for k in range(count)
+            ]
+            assert [point.value for point in kept] == [self._value(i, k) for k in range(count)]
+            series = client.series.get(name)
+            assert series.statistics is not None
+            assert (series.statistics.count, series.labels["i"]) == (count, str(i))
+            assert series.received >= count  # what was not acknowledged may have been kept all the same
+
+    def _labels(self, i: int) -> list[tuple[str, str]]:
+        return [("__name__", self.metric), ("i", str(i))]
+
+    def _millis(self, k: int) -> int:
+        return (START_S + k * STEP_S) * 1000
+
+    def _value(self, i: int, k: int) -> float:
+        return float(k % 1440) + i / 64
 
 
 def everything(client: Client, series_id: str) -> list[SeenPoint]:

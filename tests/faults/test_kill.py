@@ -15,6 +15,7 @@ from tests.faults.kills import (
     KILLS,
     SETTINGS,
     Diary,
+    WrittenDiary,
     attempt,
     champions,
     is_quiet,
@@ -24,6 +25,7 @@ from tests.faults.kills import (
 )
 from tests.journeys.measurements import wave
 from tests.journeys.servers import Server, until
+from tests.kit.fakes import in_threads
 
 pytestmark = pytest.mark.slow
 Report = Callable[[str, object], None]
@@ -65,6 +67,46 @@ def test_points_survive_kills_during_ingest(tmp_path: Path, record_property: Rep
     told += f"{diary.sent} batches, {diary.retried} sent again; ready in {np.median(server.ready_s):.2f} s"
     print(told)
     record_property("ingest", told)
+
+
+def test_all_doors_survive_kills_under_full_load(tmp_path: Path, record_property: Report) -> None:
+    rng = np.random.default_rng(20261125)
+    server = Server(tmp_path / "data", **SETTINGS)
+    diaries = [Diary((f"json {i}", f"json/{i}"), batch=50, overwrite=10 * i) for i in range(2)]
+    written = [WrittenDiary(f"written_{i}") for i in range(2)]
+    for _ in range(KILLS // 2):
+        server.start()
+        with killed_after(server, rng.uniform(0.2, 1.5)):
+            in_threads(4, lambda i: load(server, diaries[i] if i < 2 else written[i - 2]))
+    server.start()
+    with one_try(server) as client, server.http() as http:
+        for diary in diaries:
+            diary.write(client)
+        for diary in written:
+            assert diary.write(http)
+        until(lambda: is_quiet(client), "all to be scored and done")
+        for diary in diaries:
+            diary.check_counts(client)
+            diary.check(client)
+        for diary in written:
+            diary.check(client)
+    assert_ends_well(server)
+    told = f"{KILLS // 2} kills with four senders at once: {sum(d.sent for d in diaries)} batches of JSON and "
+    told += f"{sum(d.sent for d in written)} of remote write acknowledged, all there once"
+    print(told)
+    record_property("all doors", told)
+
+
+def load(server: Server, diary: Diary | WrittenDiary) -> None:
+    """Send until the service is gone."""
+    if isinstance(diary, Diary):
+        with one_try(server) as client:
+            while diary.write(client):
+                pass
+        return
+    with server.http() as http:
+        while diary.write(http):
+            pass
 
 
 def test_history_survives_kills_during_compaction(tmp_path: Path, record_property: Report) -> None:

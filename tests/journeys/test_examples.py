@@ -41,6 +41,7 @@ class Stage:
         """Send a body to ``METHOD /path``; one that is not bytes is sent as JSON."""
         method, _, path = operation.partition(" ")
         names = {"series_id": SERIES, "fleet_id": FLEET, "anomaly_id": self.anomaly_id}
+        names["name"] = f"series:{SERIES}"
         if "{version}" in path:
             key = ModelKey(Scope.FLEET, FLEET) if "fleet_id" in path else ModelKey(Scope.SERIES, SERIES)
             names["version"] = self.train(key)
@@ -172,11 +173,13 @@ CUT = st.builds(lambda body, at: json.dumps(body).encode()[:at], JSON, st.intege
 TARGETS = sorted({title for title, _ in EXAMPLES if "promote" not in title})
 
 
-def assert_no_fault_of_ours(answer: httpx.Response) -> None:
+def assert_no_fault_of_ours(answer: httpx.Response, title: str = "") -> None:
     assert answer.status_code < 500, answer.text
     if answer.status_code >= 400:
-        assert answer.headers["content-type"] == "application/problem+json"
+        is_inference = title.partition(" ")[2].startswith(("/v1/", "/v2/"))
+        assert answer.headers["content-type"] == f"application/{'' if is_inference else 'problem+'}json"
         assert answer.json()["code"]
+        assert answer.json()["error" if is_inference else "detail"]
     else:
         json.loads(answer.content, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
 
@@ -189,7 +192,7 @@ def test_nothing_that_is_sent_breaks_it(stage: Stage, title: str) -> None:
     @BUDGET
     @given(sent)
     def send(body: Any) -> None:
-        assert_no_fault_of_ours(stage.send(title, body))
+        assert_no_fault_of_ours(stage.send(title, body), title)
 
     send()
 

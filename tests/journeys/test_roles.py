@@ -3,6 +3,7 @@
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,8 @@ def version_told(predictor: Client) -> str | None:
 
 
 def test_four_processes_on_one_folder_work_as_one(tmp_path: Path) -> None:
-    settings = {"lifecycle__cooldown_s": 0, "signals__compact_after_points": 1_000, "schedule_every_s": 0.2}
+    settings: dict[str, Any] = {"lifecycle__cooldown_s": 0, "schedule_every_s": 0.2}
+    settings |= {"signals__compact_after_points": 1_000, "signals__store_memory_s": 0.5}
     with ExitStack() as stack:
         servers = {role: Server(tmp_path / "data", role=role, **settings) for role in ROLES}
         servers["api"].start(wait=False)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from atalaia.core.points import Points
 from atalaia.kit import arrow
 from atalaia.kit.arrow import (
     Footer,
+    part_of,
     points_from_ipc,
     points_to_ipc,
     points_to_parquet,
@@ -204,3 +206,64 @@ def test_history_takes_few_bytes_a_point() -> None:
     points = history(20, 500)
     rounded = Points(points.series, points.timestamps, points.values.round(1))
     assert len(points_to_parquet(rounded)) < 6 * len(points)
+
+
+@settings(max_examples=30)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 3), st.integers(0, 99), st.integers(-9_999, 9_999), st.sampled_from([1, 100, 3])),
+        min_size=1,
+        max_size=60,
+    )
+)
+def test_decimal_and_other_series_survive_one_block(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[int, int, int, int]]
+) -> None:
+    points = points_of([(series, stamp, whole / share) for series, stamp, whole, share in rows for _ in (0, 1)])
+    spread = Points(points.series, points.timestamps + np.arange(len(points)) % 2, points.values).latest()
+    path = block(tmp_path_factory.mktemp("blocks"), spread)
+    assert_same(read_all(path), spread)
+
+
+def test_values_of_few_decimals_take_few_bytes() -> None:
+    points = history(20, 500)
+    decimal = Points(points.series, points.timestamps, points.values.round(4))
+    assert len(points_to_parquet(decimal)) < 3.5 * len(points) < len(points_to_parquet(points))
+
+
+@pytest.mark.usefixtures("small_groups")
+def test_a_range_is_read_from_the_row_groups_that_reach_into_it(tmp_path: Path) -> None:
+    points = history(1, 1_000)  # ten row groups of one series
+    path = block(tmp_path, points)
+    footer = read_footer(path)
+    start, size = chunk(footer, 0, 2)
+    path.write_bytes(flipped(path.read_bytes(), start + size // 2))  # and the first is never touched
+    minute = 60_000_000
+    found = read_series(path, footer, wanted(0), (350 * minute, 420 * minute))
+    assert_same(found, points.take((np.arange(1_000) >= 350) & (np.arange(1_000) < 420)))
+
+
+@given(st.sets(st.integers(0, 12)), st.integers(0, 30), st.integers(0, 30))
+def test_a_part_of_points_is_that_of_the_series_and_the_range(numbers: set[int], start: int, end: int) -> None:
+    points = history(10, 25)
+    points = Points(points.series, points.timestamps // 60_000_000, points.values)
+    chosen = np.isin(points.series, list(numbers)) if numbers else np.zeros(len(points), np.bool_)
+    assert_same(part_of(points, wanted(*sorted(numbers)), None), points.take(chosen))
+    chosen &= (points.timestamps >= start) & (points.timestamps < end)
+    assert_same(part_of(points, wanted(*sorted(numbers)), (start, max(start, end))), points.take(chosen))
+
+
+def test_a_batch_of_the_first_release_is_read() -> None:
+    points = history(3, 50)
+    schema = pa.schema([("series", pa.int32()), ("timestamp", pa.int64()), ("value", pa.float64())])
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
+        writer.write_batch(pa.record_batch([points.series, points.timestamps, points.values], schema=schema))
+    assert_same(points_from_ipc(sink.getvalue().to_pybytes()), points)
+
+
+def test_a_tick_of_many_series_takes_little_beside_its_values() -> None:
+    tick = Points(
+        np.arange(10_000, dtype=np.int32), np.full(10_000, 60_000_000), np.random.default_rng(7).random(10_000)
+    )
+    assert len(points_to_ipc(tick)) < 10.2 * len(tick)

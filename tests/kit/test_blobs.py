@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import mmap
 import os
 import subprocess
 import sys
@@ -185,3 +186,51 @@ def test_a_process_that_dies_while_it_writes_leaves_the_old_object(blobs: Blobs,
     done = subprocess.run(command, capture_output=True, check=False, env=clean)
     assert done.returncode != 0
     assert blobs.get("a", sha256_of(b"old")) == b"old"
+
+
+def test_a_view_is_the_object_where_it_lies(blobs: Blobs) -> None:
+    data = os.urandom(100_000)
+    blob = blobs.put("models/a", data)
+    view = blobs.view("models/a", blob.sha256)
+    assert view == data
+    assert view.readonly
+    assert isinstance(view.obj, mmap.mmap)
+
+
+def test_a_view_of_an_empty_object_is_empty(blobs: Blobs) -> None:
+    assert blobs.view("a", blobs.put("a", b"").sha256) == b""
+
+
+def test_a_view_outlives_its_object_and_the_one_in_its_place(blobs: Blobs) -> None:
+    view = blobs.view("a", blobs.put("a", b"old" * 10_000).sha256)
+    blobs.put("a", b"new")
+    assert view == b"old" * 10_000
+    view = blobs.view("a", sha256_of(b"new"))
+    blobs.delete("a")
+    assert view == b"new"
+
+
+def test_a_view_of_a_damaged_object_is_refused(blobs: Blobs) -> None:
+    blob = blobs.put("a", b"data")
+    for wrong in (b"dat4", b"", b"data and more"):
+        blobs.path("a").write_bytes(wrong)
+        with pytest.raises(Broken) as caught:
+            blobs.view("a", blob.sha256)
+        assert caught.value.code == "bad_blob"
+
+
+@pytest.mark.parametrize("key", ["a", "folder", "a/b/c", "file/below", *HOSTILE])
+def test_a_view_of_what_is_not_there_is_missing(blobs: Blobs, key: str) -> None:
+    blobs.put("folder/x", b"")
+    blobs.put("file", b"")
+    with pytest.raises(Missing):
+        blobs.view(key, sha256_of(b""))
+
+
+def test_views_leave_no_file_open(blobs: Blobs) -> None:
+    blob = blobs.put("a", b"data")
+    before = len(os.listdir("/proc/self/fd"))
+    views = [blobs.view("a", blob.sha256) for _ in range(50)]
+    # A mapping keeps a duplicate of its descriptor, which goes with it.
+    del views
+    assert len(os.listdir("/proc/self/fd")) == before

@@ -8,10 +8,20 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
+from sqlalchemy.orm import Session
 
 from atalaia.core.errors import Unavailable
-from atalaia.kit.database import Database, after_commit, as_unavailable, upsert
-from tests.kit.fakes import CounterRow, TickRow, add_up, count_of, in_threads, logged, open_database
+from atalaia.kit.database import Database, after_commit, as_unavailable, savepoint, upsert
+from tests.kit.fakes import (
+    CounterRow,
+    TickRow,
+    add_up,
+    count_of,
+    count_up,
+    in_threads,
+    logged,
+    open_database,
+)
 
 
 def fail_in_a_write(database: Database, error: Exception, action: Callable[[], object] = int) -> None:
@@ -306,3 +316,76 @@ def test_a_constraint_is_never_mistaken_for_a_busy_database(database: Database) 
 def test_a_drivers_error_is_judged_by_its_own_words(error: Exception, code: str | None) -> None:
     found = as_unavailable(error)
     assert (found.code if found else None) == code
+
+
+def undone(session: Session, *actions: Callable[[], object]) -> None:
+    """Do something in a savepoint that fails."""
+    with savepoint(session):
+        for action in actions:
+            action()
+        session.flush()
+        raise ZeroDivisionError
+
+
+def test_a_savepoint_that_fails_undoes_itself_alone(database: Database) -> None:
+    done: list[str] = []
+    with database.write() as session:
+        count_up(session, "before")
+        after_commit(session, lambda: done.append("before"))
+        with pytest.raises(ZeroDivisionError):
+            undone(
+                session,
+                lambda: count_up(session, "before", 10),
+                lambda: count_up(session, "inside"),
+                lambda: after_commit(session, lambda: done.append("inside")),
+            )
+        count_up(session, "after")
+        after_commit(session, lambda: done.append("after"))
+    assert [count_of(database, name) for name in ("before", "inside", "after")] == [1, None, 1]
+    assert done == ["before", "after"]
+
+
+def count_in_a_savepoint(database: Database, done: list[str], error: Exception | None = None) -> None:
+    with database.write() as session:
+        with savepoint(session):
+            count_up(session, "a")
+            after_commit(session, lambda: done.append("a"))
+        if error is not None:
+            raise error
+
+
+def test_a_savepoint_that_ends_well_is_part_of_the_transaction(database: Database) -> None:
+    done: list[str] = []
+    with pytest.raises(ZeroDivisionError):
+        count_in_a_savepoint(database, done, ZeroDivisionError())
+    assert (count_of(database), done) == (None, [])
+    count_in_a_savepoint(database, done)
+    assert (count_of(database), done) == (1, ["a"])
+
+
+def test_an_action_of_before_that_is_asked_for_in_a_failed_savepoint_keeps_its_place(database: Database) -> None:
+    done: list[str] = []
+    first, second = (lambda: done.append("first")), (lambda: done.append("second"))
+    with database.write() as session:
+        after_commit(session, first)
+        after_commit(session, second)
+        with pytest.raises(ZeroDivisionError):
+            undone(session, lambda: after_commit(session, first))
+    assert done == ["first", "second"]
+
+
+def test_a_savepoint_whose_own_end_fails_is_undone(database: Database) -> None:
+    with database.write() as session:
+        count_up(session, "a")
+        with pytest.raises(IntegrityError), savepoint(session):
+            session.add(TickRow(counter="nobody"))
+        count_up(session, "b")
+    assert (count_of(database, "a"), count_of(database, "b")) == (1, 1)
+
+
+def test_savepoints_inside_each_other_are_undone_one_by_one(database: Database) -> None:
+    with database.write() as session, savepoint(session):
+        count_up(session, "outer")
+        with pytest.raises(ZeroDivisionError):
+            undone(session, lambda: count_up(session, "inner"))
+    assert (count_of(database, "outer"), count_of(database, "inner")) == (1, None)

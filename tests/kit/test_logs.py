@@ -2,13 +2,19 @@
 
 import json
 import logging
+import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import structlog
 
-from atalaia.kit.logs import configure_logs
+from atalaia.core.clock import from_us
+from atalaia.core.scores import Source
+from atalaia.kit import logs
+from atalaia.kit.logs import EventLog, configure_logs
+from tests.kit.fakes import in_threads
 
 
 @pytest.fixture(autouse=True)
@@ -110,3 +116,90 @@ def test_configuring_twice_does_not_write_twice(capsys: pytest.CaptureFixture[st
     configure_logs()
     structlog.get_logger("a").info("once")
     assert len(lines(capsys)) == 1
+
+
+def test_events_of_the_hot_path_are_written_together_in_the_form_of_all_others(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure_logs()
+    events = EventLog(as_json=True)
+    events.add("request", path="/温度", status=200, ms=0.25, source=Source.MLFLOW, score=math.nan, at=from_us(0))
+    events.add("request", path="/b")
+    assert lines(capsys) == []
+    assert not events.flush()
+    first, second = lines(capsys)
+    assert first.pop("timestamp").endswith("Z")
+    assert first == {
+        "event": "request",
+        "level": "info",
+        "path": "/温度",
+        "status": 200,
+        "ms": 0.25,
+        "source": "mlflow",
+        "score": None,
+        "at": "1970-01-01T00:00:00Z",
+    }
+    assert (second["path"], second["timestamp"] >= "2020") == ("/b", True)
+    events.flush()
+    assert lines(capsys) == []
+
+
+def test_on_a_console_gathered_events_look_like_all_others(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs(as_json=False)
+    events = EventLog()
+    events.add("prediction", source=Source.MLFLOW, at=from_us(0), value=1.5)
+    events.flush()
+    text = capsys.readouterr().err
+    assert text.count("\n") == 1
+    for told in ("prediction", "source=mlflow", "at=1970-01-01T00:00:00Z", "value=1.5"):
+        assert told in re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_gathered_events_are_not_written_where_info_is_not_wanted(
+    capsys: pytest.CaptureFixture[str], as_json: bool
+) -> None:
+    configure_logs(level="warning", as_json=as_json)
+    events = EventLog(as_json=as_json)
+    events.add("request", path="/a")
+    events.flush()
+    configure_logs(as_json=as_json)
+    events.flush()
+    assert capsys.readouterr().err == ""
+
+
+def test_events_that_nobody_writes_are_dropped_and_counted(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "_MOST_WAITING", 10)
+    configure_logs()
+    events = EventLog(as_json=True)
+    for number in range(13):
+        events.add("request", number=number)
+    events.flush()
+    told = lines(capsys)
+    assert [line.get("number") for line in told] == [*range(3, 13), None]
+    assert (told[-1]["event"], told[-1]["count"], told[-1]["level"]) == ("log_lines_dropped", 3, "warning")
+    events.add("request", number=13)
+    events.flush()
+    assert [line["number"] for line in lines(capsys)] == [13]
+
+
+def test_events_of_many_threads_are_each_written_once_while_others_flush(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure_logs()
+    events = EventLog(as_json=True)
+
+    def work(number: int) -> None:
+        for i in range(2_000):
+            if number < 3:
+                events.add("request", number=number * 10_000 + i)
+            elif i % 100 == 0:
+                events.flush()
+
+    in_threads(5, work)
+    events.flush()
+    told = lines(capsys)
+    assert {line["event"] for line in told} == {"request"}
+    assert sorted(line["number"] for line in told) == [n * 10_000 + i for n in range(3) for i in range(2_000)]

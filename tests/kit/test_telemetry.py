@@ -4,13 +4,16 @@ import math
 import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
-from atalaia.kit.telemetry import METRICS, Telemetry
+from atalaia.kit.telemetry import METRICS, SECONDS, Telemetry
 from tests.kit.fakes import in_threads, logged
 
 GAUGES = [metric.name for metric in METRICS if metric.kind == "gauge"]
-COUNTERS = [metric for metric in METRICS if metric.kind == "counter"]
+COUNTERS = [m for m in METRICS if m.kind == "counter" and not m.name.startswith("http_")]
 
 
 @pytest.fixture
@@ -59,12 +62,56 @@ def test_a_counter_without_labels_begins_at_zero(telemetry: Telemetry) -> None:
 
 def test_a_histogram_counts_and_adds_and_has_buckets(telemetry: Telemetry) -> None:
     for seconds in (0.004, 0.2, 60.0):
-        telemetry.time("http_request_duration_seconds", seconds, "GET", "/series")
+        telemetry.time("model_load_duration_seconds", seconds, "pump", "mlflow")
+    where = {"series_id": "pump", "source": "mlflow"}
+    assert read(telemetry, "model_load_duration_seconds_count", **where) == 3
+    assert read(telemetry, "model_load_duration_seconds_sum", **where) == pytest.approx(60.204)
+    assert read(telemetry, "model_load_duration_seconds_bucket", **where, le="0.005") == 1
+    assert read(telemetry, "model_load_duration_seconds_bucket", **where, le="+Inf") == 3
+
+
+def test_requests_are_counted_by_status_and_timed_by_route(telemetry: Telemetry) -> None:
+    for status, seconds in ((200, 0.0005), (200, 0.001), (404, 0.2), (200, 60.0)):
+        telemetry.requests.note("GET", "/series", status, seconds)
+    telemetry.requests.note("POST", "/series", 200, 0.001)
     where = {"method": "GET", "route": "/series"}
-    assert read(telemetry, "http_request_duration_seconds_count", **where) == 3
-    assert read(telemetry, "http_request_duration_seconds_sum", **where) == pytest.approx(60.204)
-    assert read(telemetry, "http_request_duration_seconds_bucket", **where, le="0.005") == 1
-    assert read(telemetry, "http_request_duration_seconds_bucket", **where, le="+Inf") == 3
+    assert read(telemetry, "http_requests_total", **where, status="200") == 3
+    assert read(telemetry, "http_requests_total", **where, status="404") == 1
+    assert read(telemetry, "http_request_duration_seconds_count", **where) == 4
+    assert read(telemetry, "http_request_duration_seconds_sum", **where) == pytest.approx(60.2015)
+    buckets = {"0.001": 2, "0.0025": 2, "0.1": 2, "0.25": 3, "30.0": 3, "+Inf": 4}
+    for bound, count in buckets.items():
+        assert read(telemetry, "http_request_duration_seconds_bucket", **where, le=bound) == count, bound
+    assert read(telemetry, "http_requests_total", method="POST", route="/series", status="200") == 1
+
+
+@given(st.lists(st.floats(0, 100), min_size=1, max_size=50))
+def test_requests_fall_into_the_buckets_that_a_histogram_of_the_library_has(durations: list[float]) -> None:
+    telemetry, reference = Telemetry(), CollectorRegistry()
+    histogram = Histogram("x", "", buckets=SECONDS, registry=reference)
+    for seconds in durations:
+        telemetry.requests.note("GET", "/", 200, seconds)
+        histogram.observe(seconds)
+    wanted = {
+        sample.labels["le"]: sample.value
+        for family in reference.collect()
+        for sample in family.samples
+        if sample.name == "x_bucket"
+    }
+    for bound, count in wanted.items():
+        found = read(telemetry, "http_request_duration_seconds_bucket", method="GET", route="/", le=bound)
+        assert found == count, bound
+
+
+def test_requests_are_shown_while_others_come(telemetry: Telemetry) -> None:
+    def work(number: int) -> None:
+        for i in range(300):
+            telemetry.requests.note("GET", f"/{number}/{i}", 200, 0.001)
+            if number == 0 and i % 30 == 0:
+                telemetry.render()
+
+    in_threads(4, work)
+    assert telemetry.render().count(b"\nhttp_requests_total{") == 4 * 300
 
 
 def test_a_gauge_is_read_when_it_is_scraped(telemetry: Telemetry) -> None:

@@ -1,6 +1,6 @@
 """Lifecycle on a fresh SQLite file, with a history in memory and a registry that only remembers."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +12,7 @@ from atalaia.app.migrations.tables import METADATA
 from atalaia.core.clock import MICROS
 from atalaia.core.errors import Missing, Unavailable
 from atalaia.core.facts import FACTS, Fact
-from atalaia.core.models import ModelKey, Scope, Stage
+from atalaia.core.models import Deployment, ModelKey, Scope, Stage
 from atalaia.core.points import FloatArray, Group, IntArray
 from atalaia.kit.blobs import Blobs
 from atalaia.kit.database import Database
@@ -20,10 +20,13 @@ from atalaia.kit.facts import Outbox
 from atalaia.kit.jobs import JobQueue, Worker
 from atalaia.kit.telemetry import Telemetry
 from atalaia.lifecycle import tasks
+from atalaia.lifecycle.deployments import DeploymentList
 from atalaia.lifecycle.ports import Artefact
+from atalaia.lifecycle.promotion import Promoted
 from atalaia.lifecycle.service import Lifecycle
 from atalaia.lifecycle.settings import LifecycleSettings
 from atalaia.lifecycle.training import Config
+from atalaia.lifecycle.waves import Queued, Wave
 
 START_US = 1_700_000_000 * MICROS
 SERIES = ModelKey(Scope.SERIES, "pump/7")
@@ -32,10 +35,11 @@ FLEET = ModelKey(Scope.FLEET, "pumps")
 
 @dataclass
 class MemoryHistory:
-    """Points by series, and fleets by name."""
+    """Points by series, and fleets by name; fleets are read in parts of `part_series`."""
 
     points: dict[str, tuple[IntArray, FloatArray]] = field(default_factory=dict)
     fleets: dict[str, list[str]] = field(default_factory=dict)
+    part_series: int = 2
 
     def fill(self, series_id: str, values: FloatArray, step_s: int = 60) -> None:
         stamps = START_US + np.arange(len(values), dtype=np.int64) * step_s * MICROS
@@ -59,6 +63,19 @@ class MemoryHistory:
             inside = (stamps >= start_us) & (stamps < end_us)
             parts.append((stamps[inside], values[inside]))
         return Group.of(parts)
+
+    def groups(self, series_ids: Sequence[str], start_us: int, end_us: int) -> Iterator[tuple[IntArray, Group]]:
+        whole = self.group(series_ids, start_us, end_us)
+        filled = np.flatnonzero(whole.counts)[::-1]  # in another order than they were asked for
+        for first in range(0, len(filled), self.part_series):
+            places = filled[first : first + self.part_series]
+            yield places, Group.of(whole.series(int(place)) for place in places)
+
+    def gather_fleets(self) -> list[str]:
+        alone = sorted(self.points.keys() - {s for members in self.fleets.values() for s in members})
+        if alone:
+            self.fleets["gathered"] = [*self.fleets.get("gathered", []), *alone]
+        return sorted(fleet for fleet, members in self.fleets.items() if members)
 
 
 @dataclass
@@ -129,6 +146,11 @@ class Workshop:
         assert result is not None
         return str(result["model_version"])
 
+    def train_now(self, key: ModelKey) -> None:
+        """Train before all that waits."""
+        self.request(key, priority=9)
+        self.worker.work_once()
+
     def job(self, job_id: str) -> Any:
         with self.database.read() as session:
             return self.queue.get(session, job_id)
@@ -136,6 +158,43 @@ class Workshop:
     def promote(self, number: int, key: ModelKey = SERIES, *, archive_previous: bool = True) -> Any:
         with self.database.write() as session:
             return self.lifecycle.promotion.promote(session, key, number, archive_previous=archive_previous)
+
+    def challenge(self, number: int | None, key: ModelKey = SERIES) -> Any:
+        with self.database.write() as session:
+            return self.lifecycle.promotion.challenge(session, key, number)
+
+    def start_wave(
+        self, fleets: Sequence[str] | None = None, *, promote: bool = False, algorithm: str = "statistical"
+    ) -> Queued:
+        """Queue a wave of the fleets, of all without any."""
+        wanted = self.lifecycle.waves.fleets(fleets)
+        with self.database.write() as session:
+            return self.lifecycle.waves.start(
+                session, wanted, Config(algorithm, {}, 168.0), priority=3, promote=promote
+            )
+
+    def wave(self, wave_id: str) -> Wave:
+        with self.database.read() as session:
+            return self.lifecycle.waves.get(session, wave_id)
+
+    def promote_wave(self, wave_id: str, *, skip_failed: bool = False) -> list[Promoted]:
+        with self.database.write() as session:
+            return self.lifecycle.waves.promote(session, wave_id, skip_failed=skip_failed)
+
+    def retry_wave(self, wave_id: str) -> Queued:
+        with self.database.write() as session:
+            return self.lifecycle.waves.retry(session, wave_id, priority=3)
+
+    def cancel(self, job_id: str) -> None:
+        with self.database.write() as session:
+            self.queue.cancel(session, job_id)
+
+    def production(self) -> dict[str, int]:
+        """Return the version in Production of each model that has one."""
+        return {str(d.key): d.number for d in self.deployments() if d.stage is Stage.PRODUCTION}
+
+    def deployments(self, after: int = 0) -> list[Deployment]:
+        return DeploymentList(self.database).deployments(after)
 
     def stages(self, key: ModelKey = SERIES) -> dict[str, str]:
         with self.database.read() as session:

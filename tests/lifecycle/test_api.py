@@ -5,49 +5,16 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
-from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from atalaia.core.models import ModelKey, Scope
 from atalaia.kit.idempotency import IdempotencyRow
-from atalaia.kit.web.middleware import Front
-from atalaia.kit.web.problems import install_problems
-from atalaia.lifecycle.api import deployments_router, models_router, plot_router, training_router
-from tests.kit.asgi import Answer, call
 from tests.lifecycle.builders import FLEET, SERIES, START_US, Workshop, wave
+from tests.lifecycle.doors import get, post, refused
 
 MICROS = 1_000_000
 START_S = START_US // MICROS
 PUMP = quote("pump/7", safe="")
-FLEETS = {"pump/7": "pumps", "late": "pumps"}
-
-
-@pytest.fixture
-def app(workshop: Workshop) -> ASGIApp:
-    """The doors, on a shop where ``pump/7`` and, since its training, ``late`` belong to the fleet of pumps."""
-    app = FastAPI()
-    install_problems(app)
-    app.include_router(training_router(workshop.lifecycle))
-    for router in (models_router, deployments_router, plot_router):
-        app.include_router(router(workshop.lifecycle, FLEETS.get))
-    workshop.history.fleets["pumps"] = ["pump/7"]
-    workshop.history.fill("late", wave(seed=3) + 500.0)
-    return Front(app, telemetry=workshop.telemetry, max_body_bytes=2**24)
-
-
-def post(app: ASGIApp, path: str, body: Any = b"", **headers: str) -> Answer:
-    return call(app, "POST", f"/api/v1{path}", body, headers={k.replace("_", "-"): v for k, v in headers.items()})
-
-
-def get(app: ASGIApp, path: str, **query: str | int) -> Answer:
-    return call(app, "GET", f"/api/v1{path}", query=query)
-
-
-def refused(answer: Answer, status: int, code: str) -> list[str]:
-    """Check that an answer is this problem; return the places that it names."""
-    problem = answer.json()
-    assert (answer.status, problem["code"]) == (status, code), problem
-    return [fault["pointer"] for fault in problem["errors"]]
 
 
 def inline(count: int = 10_000) -> dict[str, Any]:

@@ -3,7 +3,7 @@ import threading
 import pytest
 
 from atalaia.core.errors import AtalaiaError, Conflict, Missing
-from atalaia.core.facts import ModelPromoted
+from atalaia.core.facts import ChallengerChanged, ModelPromoted
 from atalaia.core.models import ModelKey, Scope, Stage
 from atalaia.lifecycle.deployments import DeploymentList
 from tests.lifecycle.builders import SERIES
@@ -109,8 +109,93 @@ def test_concurrent_promotions_leave_one_winner(workshop):
     assert workshop.stages()[f"v{deployed.number}"] == "Production"
 
 
-def _deployments(workshop, after=0):
+# challengers
 
+
+def test_a_challenger_is_deployed_beside_the_version_in_production(workshop):
+    workshop.train()
+    workshop.train()
+    workshop.promote(1)
+    revision = _deployments(workshop)[0].revision
+    done = workshop.challenge(2)
+    assert (done.production, done.challenger) == (1, 2)
+    assert workshop.stages() == {"v1": "Production", "v2": "Staging"}
+    assert [(d.number, d.stage) for d in _deployments(workshop, revision)] == [
+        (1, Stage.PRODUCTION),
+        (2, Stage.STAGING),
+    ]
+    assert workshop.told[-1] == ChallengerChanged("series:pump/7", 2)
+
+
+def test_another_challenger_takes_the_place_of_the_first(workshop):
+    for _ in range(3):
+        workshop.train()
+    workshop.promote(1)
+    workshop.challenge(2)
+    workshop.challenge(3)
+    assert [d.number for d in _deployments(workshop)] == [1, 3]
+
+
+def test_a_challenger_can_be_sent_away(workshop):
+    workshop.train()
+    workshop.train()
+    workshop.promote(1)
+    workshop.challenge(2)
+    revision = _deployments(workshop)[0].revision
+    done = workshop.challenge(None)
+    assert (done.production, done.challenger) == (1, None)
+    assert [d.number for d in _deployments(workshop, revision)] == [1]
+    assert workshop.told[-1] == ChallengerChanged("series:pump/7", 0)
+    assert workshop.challenge(None).challenger is None  # as often as one likes
+
+
+def test_a_challenger_that_is_promoted_challenges_no_more(workshop):
+    workshop.train()
+    workshop.train()
+    workshop.promote(1)
+    workshop.challenge(2)
+    workshop.promote(2)
+    assert [(d.number, d.stage) for d in _deployments(workshop)] == [(2, Stage.PRODUCTION)]
+
+
+def test_a_challenger_stays_when_another_version_is_promoted(workshop):
+    for _ in range(3):
+        workshop.train()
+    workshop.promote(1)
+    workshop.challenge(3)
+    workshop.promote(2)
+    assert [d.number for d in _deployments(workshop)] == [2, 3]
+
+
+@pytest.mark.parametrize(
+    ("promoted", "number", "error", "code"),
+    [
+        ([], 1, Conflict, "nothing_to_challenge"),
+        ([1], 1, Conflict, "not_in_staging"),
+        ([1, 2], 1, Conflict, "not_in_staging"),
+        ([1], 3, Missing, "unknown_version"),
+    ],
+)
+def test_only_a_version_in_staging_beside_one_in_production_can_challenge(workshop, promoted, number, error, code):
+    workshop.train()
+    workshop.train()
+    for version in promoted:
+        workshop.promote(version)
+    before = _deployments(workshop)
+    with pytest.raises(error) as caught:
+        workshop.challenge(number)
+    assert caught.value.code == code
+    assert _deployments(workshop) == before
+
+
+@pytest.mark.parametrize("number", [1, None])
+def test_a_model_that_nobody_trained_cannot_be_challenged(workshop, number):
+    with pytest.raises(Missing) as caught:
+        workshop.challenge(number, ModelKey(Scope.SERIES, "nobody"))
+    assert caught.value.code == "unknown_model"
+
+
+def _deployments(workshop, after=0):
     found = DeploymentList(workshop.database).deployments(after)
     assert all(deployment.key == SERIES for deployment in found)
     return found

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from atalaia.algorithms.detectors import DETECTORS
 from atalaia.core.errors import Invalid, Missing
 from atalaia.core.models import ModelKey, Scope
 from tests.lifecycle.builders import FLEET, SERIES, START_US, wave
@@ -40,6 +41,17 @@ def test_a_fleet_compares_with_the_history_that_it_learnt(workshop):
     workshop.promote(1, FLEET)
     told = workshop.lifecycle.metrics(FLEET, "pump/7", "24h")
     assert told["drift"]["reference_points"] > 0
+
+
+@pytest.mark.parametrize("algorithm", DETECTORS)
+def test_a_fleet_of_any_algorithm_that_a_wave_put_into_production_can_be_asked_and_drawn(workshop, algorithm):
+    workshop.history.fleets["pumps"] = ["pump/7"]
+    workshop.start_wave(promote=True, algorithm=algorithm)
+    workshop.work()
+    told = workshop.lifecycle.metrics(FLEET, "pump/7", "24h")
+    assert (told["version"], told["score"]["points"], told["training"]["points"]) == ("v1", 1_440, 2_000)
+    buckets = workshop.lifecycle.plot(FLEET, "pump/7", START_US, START_US + 600 * MINUTE, 10)
+    assert all(bucket["lower"] < bucket["mean"] < bucket["upper"] for bucket in buckets)
 
 
 def test_metrics_of_what_is_not_deployed_are_missing(workshop):

@@ -1,11 +1,18 @@
+import time
+from typing import Any
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from atalaia.algorithms.detectors import DETECTORS, make_detector
 from atalaia.algorithms.models import FleetModel
 from atalaia.core.clock import MICROS
 from atalaia.core.errors import Busy, Invalid, Missing
 from atalaia.core.facts import ModelRegistered
 from atalaia.core.models import ModelKey, Scope, Stage, artefact_key
+from atalaia.core.points import Group
 from atalaia.kit.jobs import JobStatus
 from atalaia.lifecycle import store
 from atalaia.lifecycle.training import Config, Inline
@@ -132,6 +139,29 @@ def test_a_fleet_of_silent_series_fails(workshop):
     assert workshop.job(job_id).status == JobStatus.FAILED
 
 
+def test_a_fleet_without_points_in_the_window_fails_unless_that_may_be(workshop):
+    workshop.history.points["pump/8"] = (np.empty(0, np.int64), np.empty(0))
+    workshop.history.fleets["pumps"] = ["pump/8"]
+    ended: list[tuple[Any, ...]] = []
+    workshop.lifecycle.training.on_ended(lambda session, *told: ended.append(told))
+    strict, lenient = workshop.request(FLEET), workshop.request(FLEET, may_be_empty=True)
+    workshop.work()
+    assert workshop.job(strict).error["code"] == "invalid_training_data"
+    assert workshop.job(lenient).status == JobStatus.COMPLETED
+    assert workshop.job(lenient).result["skipped"] == "fleet:pumps has no points in the window"
+    assert ended == [(lenient, 0, 0, 0)]
+    with pytest.raises(Missing), workshop.database.read() as session:
+        workshop.lifecycle.model(session, FLEET)
+
+
+def test_who_asks_is_told_when_a_training_has_ended(workshop):
+    ended: list[tuple[Any, ...]] = []
+    workshop.lifecycle.training.on_ended(lambda session, *told: ended.append(told))
+    job_id = workshop.request()
+    workshop.work()
+    assert ended == [(job_id, 1, 1, 2_000)]
+
+
 def test_a_registry_that_is_down_makes_the_training_wait(workshop):
     workshop.registry.is_down = True
     job_id = workshop.request()
@@ -155,6 +185,17 @@ def test_a_second_training_within_the_cooldown_is_told_to_wait(tmp_path):
         shop.request(ModelKey(Scope.SERIES, "pump/8"))  # another series may
 
 
+def test_a_training_that_waits_is_not_asked_for_twice_however_long_that_takes(tmp_path):
+    with open_workshop(tmp_path, cooldown_s=0.01) as shop:
+        shop.history.fill("pump/7", wave())
+        job_id = shop.request()
+        time.sleep(0.02)
+        with pytest.raises(Busy, match=f"{job_id} is training series:pump/7, or will"):
+            shop.request()
+        shop.work()
+        shop.request()
+
+
 def test_a_training_that_failed_does_not_count_for_the_cooldown(tmp_path):
     with open_workshop(tmp_path, cooldown_s=300.0) as shop:
         shop.history.fill("pump/7", np.full(500, 1.0))
@@ -175,3 +216,49 @@ def test_a_version_remembers_what_its_values_were_like(workshop):
 def test_a_config_survives_the_queue():
     config = Config("statistical", {"threshold_sigma": 2.5}, 12.0)
     assert Config(**config.as_json()) == config
+
+
+FLEET_IDS = [f"s{n}" for n in range(7)]
+
+
+def histories() -> list[tuple[Any, Any]]:
+    """Series of all kinds: with seasons and without, long, short and constant, with gaps, and without points."""
+    rng = np.random.default_rng(11)
+    minutes = np.arange(8 * 1_440, dtype=np.int64)
+    daily = 50 + 10 * np.sin(minutes / 1_440 * 2 * np.pi) + rng.normal(0, 1, len(minutes))
+    holed = np.where(rng.random(len(minutes)) < 0.1, np.nan, daily)
+    values = [daily, holed, wave(300), np.full(40, 3.0), wave(9), np.empty(0), wave(1_000, seed=9) * 1e6]
+    return [(START_US + minutes[: len(v)] * 60 * MICROS, v) for v in values]
+
+
+@pytest.mark.parametrize("algorithm", DETECTORS)
+@given(cuts=st.lists(st.integers(0, 6), max_size=4), order=st.permutations(range(7)))
+@settings(max_examples=8, deadline=None)
+def test_a_fit_in_parts_is_the_fit_of_the_whole_to_the_last_bit(algorithm, cuts, order):
+    detector, pairs = make_detector(algorithm, {}), histories()
+    whole = FleetModel.fit(detector, FLEET_IDS, Group.of(pairs))
+    shares = np.split(np.array(order), sorted(cuts))
+    parts = [(places, Group.of(pairs[place] for place in places)) for places in shares]
+    cut = FleetModel.fit_parts(detector, FLEET_IDS, parts)
+    assert cut.state.keys() == whole.state.keys()
+    for name, array in whole.state.items():
+        assert (cut.state[name].dtype, cut.state[name].tobytes()) == (array.dtype, array.tobytes()), name
+    assert cut.readiness.tobytes() == whole.readiness.tobytes()
+    assert cut.metrics() == pytest.approx(whole.metrics(), rel=1e-12)  # sums of floats, in another order
+
+
+@pytest.mark.parametrize("algorithm", DETECTORS)
+def test_the_artefact_of_a_fleet_does_not_depend_on_how_it_was_read(tmp_path, algorithm):
+    made: list[FleetModel] = []
+    for size in (1, 3, 7):
+        (tmp_path / str(size)).mkdir()
+        with open_workshop(tmp_path / str(size)) as shop:
+            shop.history.points = dict(zip(FLEET_IDS, histories(), strict=True))
+            shop.history.fleets["pumps"], shop.history.part_series = FLEET_IDS, size
+            shop.train(FLEET, algorithm=algorithm)
+            (artefact,) = shop.registry.runs.values()
+            made.append(FleetModel.from_bytes(artefact.data))
+    for other in made[1:]:
+        assert {n: a.tobytes() for n, a in other.state.items()} == {
+            n: a.tobytes() for n, a in made[0].state.items()
+        }

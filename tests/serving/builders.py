@@ -1,9 +1,9 @@
 """Serving on a shelf of models in memory: what is promoted, what the registry holds, what the catalogue knows."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,17 +17,23 @@ from atalaia.algorithms.detectors import make_detector
 from atalaia.algorithms.models import FleetModel
 from atalaia.core.clock import MICROS
 from atalaia.core.errors import Unavailable
-from atalaia.core.models import Deployment, ModelKey, Scope
+from atalaia.core.models import Deployment, ModelKey, Scope, Stage
 from atalaia.core.points import Group
 from atalaia.core.series import Statistics
 from atalaia.kit.blobs import Blobs, sha256_of
 from atalaia.kit.database import Database
 from atalaia.kit.facts import Outbox
+from atalaia.kit.logs import EventLog
 from atalaia.kit.telemetry import Telemetry
+from atalaia.kit.web.hot import HotFront
 from atalaia.kit.web.middleware import Front
 from atalaia.kit.web.problems import install_problems
 from atalaia.serving.api import serving_router
+from atalaia.serving.cache import Loaded
+from atalaia.serving.doors import PredictionDoors
+from atalaia.serving.inference_api import InferenceApi
 from atalaia.serving.loading import Models
+from atalaia.serving.oip import InferenceDoors
 from atalaia.serving.service import PointToScore, Serving
 from atalaia.serving.settings import ServingSettings
 from tests.kit.fakes import open_database
@@ -62,24 +68,58 @@ class Shelf:
     artefacts: dict[str, bytes] = field(default_factory=dict)
     fetched: list[str] = field(default_factory=list)
     asked_after: list[int] = field(default_factory=list)
+    retired: dict[tuple[ModelKey, int], Deployment] = field(default_factory=dict)
+    challengers: dict[ModelKey, Deployment] = field(default_factory=dict)
     is_down: bool = False
     revision: int = 0
 
     def promote(self, key: ModelKey, *members: str, mean: float = MEAN, points: int = 200) -> Deployment:
         """Put the next version of a model into Production."""
-        data = model_of(*(members or (key.name,)), mean=mean, points=points).to_bytes()
-        number = self.deployed[key].number + 1 if key in self.deployed else 1
-        self.revision += 1
+        return self.deploy(self.train(key, model_of(*(members or (key.name,)), mean=mean, points=points)))
+
+    def train(self, key: ModelKey, model: FleetModel) -> Deployment:
+        """Register the next version of a model, which serves nobody yet."""
+        data = model.to_bytes()
+        number = sum(other == key for other, _ in self.retired) + 1
         run_id = f"run of {key} v{number}"
         self.artefacts[run_id] = data
-        deployment = Deployment(key, number, "statistical", sha256_of(data), len(data), run_id, self.revision)
-        self.deployed[key] = deployment
+        trained = Deployment(key, number, model.detector.name, sha256_of(data), len(data), run_id, 0, Stage.NONE)
+        self.retired[key, number] = trained
+        return trained
+
+    def deploy(self, deployment: Deployment, stage: Stage = Stage.PRODUCTION) -> Deployment:
+        """Let a version serve, or challenge the one that serves."""
+        key = deployment.key
+        self.revision += 1
+        deployment = replace(deployment, revision=self.revision, stage=stage)
+        if stage is Stage.STAGING:
+            self.challengers[key] = deployment
+        else:
+            self.deployed[key] = deployment
+            challenger = self.challengers.get(key)
+            if challenger is not None and challenger.number == deployment.number:
+                del self.challengers[key]
+        for serving in (self.deployed, self.challengers):  # the revision is that of the model
+            if key in serving:
+                serving[key] = replace(serving[key], revision=self.revision)
         return deployment
+
+    def dismiss(self, key: ModelKey) -> None:
+        """Take the challenger of a model away."""
+        del self.challengers[key]
+        self.deploy(self.deployed[key])
 
     def deployments(self, after_revision: int = 0) -> list[Deployment]:
         self.asked_after.append(after_revision)
-        found = [deployment for deployment in self.deployed.values() if deployment.revision > after_revision]
-        return sorted(found, key=lambda deployment: deployment.revision)
+        serving = [*list(self.deployed.values()), *list(self.challengers.values())]
+        found = [deployment for deployment in serving if deployment.revision > after_revision]
+        return sorted(found, key=lambda deployment: (deployment.revision, deployment.number))
+
+    def version(self, key: ModelKey, number: int) -> Deployment | None:
+        for serving in (self.deployed, self.challengers):
+            if key in serving and serving[key].number == number:
+                return serving[key]
+        return self.retired.get((key, number))
 
     def fetch(self, run_id: str) -> bytes:
         self.fetched.append(run_id)
@@ -93,10 +133,18 @@ class Known:
     """The catalogue: running statistics by series; can be down."""
 
     series: dict[str, Statistics] = field(default_factory=dict)
+    numbered: dict[str, int] = field(default_factory=dict)
     is_down: bool = False
 
     def fill(self, name: str, count: int = 100, mean: float = MEAN, std: float = STD) -> None:
         self.series[name] = Statistics(count, mean, std, mean)
+
+    def numbers(self, series_ids: Sequence[str]) -> dict[str, int]:
+        """Every series but those that are called new is known, by a number that its name gives."""
+        return {name: self.number(name) for name in series_ids if not name.startswith("new")}
+
+    def number(self, name: str) -> int:
+        return self.numbered.setdefault(name, len(self.numbered) + 1)
 
     def statistics(self, series_id: str) -> Statistics | None:
         if self.is_down:
@@ -124,24 +172,54 @@ class Place:
     outbox: Outbox
     telemetry: Telemetry
     serving: Serving
+    events: EventLog = field(default_factory=EventLog)
+    is_ready: bool = True
 
     @property
     def models(self) -> Models:
         return self.serving.models
 
-    @property
+    @cached_property
     def app(self) -> ASGIApp:
         """The HTTP doors, as the server puts them up."""
         app = FastAPI()
         install_problems(app)
-        app.include_router(serving_router(self.serving))
-        return Front(app, telemetry=self.telemetry, max_body_bytes=2**20)
+        doors = PredictionDoors(self.serving, self.events)
+        app.include_router(serving_router(self.serving, doors))
+        inference = InferenceDoors(self.serving)
+        app.include_router(InferenceApi(inference, self.serving, lambda: self.is_ready).router())
+        front = Front(app, telemetry=self.telemetry, max_body_bytes=2**20)
+        limits = {"max_body_bytes": 2**20, "max_inflight_bytes": 2**22}
+        routes = [*doors.routes(), *inference.routes()]
+        return HotFront(front, routes, telemetry=self.telemetry, events=self.events, **limits)
+
+    def find(self, name: str) -> Loaded | None:
+        """Return the model that answers for a series, loaded if needed."""
+        found = self.models.find(name)
+        return None if found is None else found[0]
+
+    def key_of(self, name: str) -> ModelKey | None:
+        """Return what the model is of that answers for a series."""
+        found = self.find(name)
+        return None if found is None else found.deployment.key
 
     def promote(self, key: ModelKey, *members: str, **more: Any) -> Deployment:
         """Promote, and let serving learn of it."""
         deployment = self.shelf.promote(key, *members, **more)
         self.models.refresh()
         return deployment
+
+    def deploy(self, key: ModelKey, model: FleetModel, stage: Stage = Stage.PRODUCTION) -> Deployment:
+        """Train and deploy a model of any kind, and let serving learn of it."""
+        deployment = self.shelf.deploy(self.shelf.train(key, model), stage)
+        self.models.refresh()
+        return deployment
+
+    def metric(self, name: str) -> dict[str, float]:
+        """Return the samples of a metric by their labels, as they are written."""
+        lines = self.telemetry.render().decode().splitlines()
+        found = [line.rsplit(" ", 1) for line in lines if line.startswith((f"{name}{{", f"{name} "))]
+        return {labels.removeprefix(name): float(value) for labels, value in found}
 
     def predict(self, *points: tuple[str, float]) -> list[Any]:
         """Score (series id, value), a minute apart."""

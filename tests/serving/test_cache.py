@@ -19,6 +19,7 @@ class Weight:
     """A model of which only its size matters."""
 
     nbytes: int
+    detector: None = None
 
 
 def loaded(name: str, nbytes: int = 10, revision: int = 1) -> Loaded:

@@ -19,7 +19,7 @@ A = series("a")
 
 
 def source_of(place: Place, name: str = "a") -> Source | None:
-    found = place.models.find(name)
+    found = place.find(name)
     return found.source if found else None
 
 
@@ -40,14 +40,14 @@ def test_a_model_is_loaded_from_the_registry_and_a_copy_is_kept(place: Place) ->
 
 def test_a_loaded_model_is_not_loaded_again(place: Place) -> None:
     place.promote(A)
-    first = place.models.find("a")
-    assert place.models.find("a") is first
+    first = place.find("a")
+    assert place.find("a") is first
     assert len(place.shelf.fetched) == 1
 
 
 def test_a_sound_copy_is_not_written_again(place: Place) -> None:
     deployment = place.promote(A)
-    place.models.find("a")
+    place.find("a")
     before = place.copy_of(deployment).stat().st_ino
     place.models.reload("a")
     assert place.copy_of(deployment).stat().st_ino == before
@@ -55,7 +55,7 @@ def test_a_sound_copy_is_not_written_again(place: Place) -> None:
 
 def test_a_damaged_copy_is_put_right_when_the_registry_answers(place: Place) -> None:
     deployment = place.promote(A)
-    place.models.find("a")
+    place.find("a")
     whole = place.copy_of(deployment).read_bytes()
     place.copy_of(deployment).write_bytes(damaged(whole))
     place.models.reload("a")
@@ -64,7 +64,7 @@ def test_a_damaged_copy_is_put_right_when_the_registry_answers(place: Place) -> 
 
 def test_without_the_registry_the_local_copy_answers(place: Place, open_serving: OpenPlace) -> None:
     place.promote(A)
-    place.models.find("a")
+    place.find("a")
     place.shelf.is_down = True
     later = forget_loaded(place, open_serving)
     assert source_of(later) is Source.LOCAL_CACHE
@@ -75,7 +75,7 @@ def test_without_either_there_is_none(place: Place) -> None:
     place.shelf.is_down = True
     place.promote(A)
     with logged("model_not_loaded", model="series:a"):
-        assert place.models.find("a") is None
+        assert place.find("a") is None
     assert not place.models.is_resident("a")
 
 
@@ -83,7 +83,7 @@ def test_an_artefact_of_the_registry_with_another_checksum_is_refused(
     place: Place, open_serving: OpenPlace
 ) -> None:
     deployment = place.promote(A)
-    place.models.find("a")
+    place.find("a")
     other = place.shelf.promote(series("b"), mean=1.0)
     place.shelf.artefacts[deployment.run_id] = place.shelf.artefacts[other.run_id]
     later = forget_loaded(place, open_serving)
@@ -93,12 +93,12 @@ def test_an_artefact_of_the_registry_with_another_checksum_is_refused(
 
 def test_a_local_copy_with_another_checksum_is_refused(place: Place, open_serving: OpenPlace) -> None:
     deployment = place.promote(A)
-    place.models.find("a")
+    place.find("a")
     place.copy_of(deployment).write_bytes(damaged(place.copy_of(deployment).read_bytes()))
     place.shelf.is_down = True
     later = forget_loaded(place, open_serving)
     with logged("model_source_failed", source="local_cache"):
-        assert later.models.find("a") is None
+        assert later.find("a") is None
 
 
 def test_an_artefact_that_was_recorded_damaged_is_refused_all_the_same(place: Place) -> None:
@@ -109,7 +109,7 @@ def test_an_artefact_that_was_recorded_damaged_is_refused_all_the_same(place: Pl
     place.shelf.deployed[A] = from_rubbish
     place.shelf.artefacts[good.run_id] = rubbish
     place.models.refresh()
-    assert place.models.find("a") is None
+    assert place.find("a") is None
 
 
 def refuse(*_: Any) -> Any:
@@ -134,17 +134,17 @@ def test_a_copy_that_may_not_be_read_is_as_good_as_none(place: Place, monkeypatc
     monkeypatch.setattr(place.blobs, "get", refuse)
     place.shelf.is_down = True
     place.promote(A)
-    assert place.models.find("a") is None
+    assert place.find("a") is None
 
 
 def test_a_failed_load_is_tried_again_only_after_a_pause(open_serving: OpenPlace, clock: Clock) -> None:
     place = open_serving(retry_s=10.0)
     place.shelf.is_down = True
     place.promote(A)
-    assert place.models.find("a") is None
+    assert place.find("a") is None
     place.shelf.is_down = False
     clock.now += 9.9
-    assert place.models.find("a") is None
+    assert place.find("a") is None
     assert len(place.shelf.fetched) == 1
     clock.now += 0.2
     assert source_of(place) is Source.MLFLOW
@@ -153,7 +153,7 @@ def test_a_failed_load_is_tried_again_only_after_a_pause(open_serving: OpenPlace
 def test_a_new_version_does_not_wait_for_the_pause_of_the_old(place: Place, clock: Clock) -> None:
     place.shelf.is_down = True
     place.promote(A)
-    assert place.models.find("a") is None
+    assert place.find("a") is None
     place.shelf.is_down = False
     place.promote(A, mean=1.0)
     assert source_of(place) is Source.MLFLOW
@@ -163,7 +163,7 @@ def test_a_fleet_that_could_not_be_loaded_is_tried_again(open_serving: OpenPlace
     place = open_serving(retry_s=10.0)
     place.shelf.is_down = True
     place.promote(fleet("pumps"), "a", "b")
-    assert place.models.find("a") is None
+    assert place.find("a") is None
     place.shelf.is_down = False
     place.models.refresh()
     assert len(place.shelf.fetched) == 1
@@ -190,7 +190,7 @@ def test_the_version_before_answers_until_the_promoted_one_can_be_loaded(
 
 
 def version_of(place: Place, name: str = "a") -> str | None:
-    found = place.models.find(name)
+    found = place.find(name)
     return found.ref.version if found else None
 
 
@@ -210,15 +210,15 @@ def test_promotions_are_learnt_step_by_step(place: Place) -> None:
 def test_a_first_promotion_is_loaded_when_it_is_asked_for_and_the_next_at_once(place: Place) -> None:
     place.promote(A)
     assert not place.models.is_resident("a")
-    place.models.find("a")
+    place.find("a")
     place.promote(A, mean=1.0)
     assert place.models.is_resident("a")
     assert version_of(place) == "v2"
 
 
 def test_a_series_that_nobody_promoted_has_no_model(place: Place) -> None:
-    assert place.models.key_of("a") is None
-    assert place.models.find("a") is None
+    assert place.key_of("a") is None
+    assert place.find("a") is None
     assert place.models.reload("a") is None
     assert place.models.cache.misses == 0
 
@@ -226,43 +226,43 @@ def test_a_series_that_nobody_promoted_has_no_model(place: Place) -> None:
 def test_a_fleet_answers_for_the_series_that_it_was_trained_on(place: Place) -> None:
     place.promote(fleet("pumps"), "a", "b")
     assert place.models.is_resident("a")
-    assert place.models.find("a") is place.models.find("b")
-    assert place.models.find("c") is None
+    assert place.find("a") is place.find("b")
+    assert place.find("c") is None
     assert place.models.deployed_series() == []
 
 
 def test_a_series_that_left_the_fleet_has_no_model_any_more(place: Place) -> None:
     place.promote(fleet("pumps"), "a", "b")
     place.promote(fleet("pumps"), "b", "c")
-    assert place.models.find("a") is None
+    assert place.find("a") is None
     assert version_of(place, "b") == version_of(place, "c") == "v2"
 
 
 def test_a_series_that_moved_is_answered_by_its_new_fleet(place: Place) -> None:
     place.promote(fleet("pumps"), "a", "b")
     place.promote(fleet("fans"), "a")
-    assert place.models.key_of("a") == fleet("fans")
+    assert place.key_of("a") == fleet("fans")
     place.promote(fleet("pumps"), "b")
-    assert place.models.key_of("a") == fleet("fans")
+    assert place.key_of("a") == fleet("fans")
 
 
 def test_the_own_model_of_a_series_wins_over_its_fleets(place: Place) -> None:
     place.promote(fleet("pumps"), "a", "b")
     place.promote(A)
-    assert place.models.key_of("a") == A
-    assert place.models.key_of("b") == fleet("pumps")
+    assert place.key_of("a") == A
+    assert place.key_of("b") == fleet("pumps")
     place.promote(fleet("pumps"), "a", "b")
-    assert place.models.key_of("a") == A
+    assert place.key_of("a") == A
 
 
 def test_a_reload_tries_at_once_though_loading_failed_lately(place: Place, clock: Clock) -> None:
     place.shelf.is_down = True
     place.promote(A)
-    assert place.models.find("a") is None
+    assert place.find("a") is None
     place.shelf.is_down = False
     found = place.models.reload("a")
     assert found is not None
-    assert place.models.find("a") is found
+    assert place.find("a") is found
 
 
 def test_a_reload_learns_of_promotions_first(place: Place) -> None:
@@ -275,16 +275,16 @@ def test_a_reload_learns_of_promotions_first(place: Place) -> None:
 
 def test_a_reload_that_fails_leaves_the_loaded_model_in_place(place: Place) -> None:
     deployment = place.promote(A)
-    before = place.models.find("a")
+    before = place.find("a")
     place.shelf.is_down = True
     place.copy_of(deployment).unlink()
     assert place.models.reload("a") is None
-    assert place.models.find("a") is before
+    assert place.find("a") is before
 
 
 def test_the_old_model_answers_while_it_is_loaded_anew(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     place.promote(A)
-    before = place.models.find("a")
+    before = place.find("a")
     asked, go_on = threading.Event(), threading.Event()
     fetch = place.shelf.fetch
 
@@ -297,22 +297,22 @@ def test_the_old_model_answers_while_it_is_loaded_anew(place: Place, monkeypatch
     reloading = threading.Thread(target=place.models.reload, args=("a",))
     reloading.start()
     assert asked.wait(PATIENCE_S)
-    assert place.models.find("a") is before
+    assert place.find("a") is before
     go_on.set()
     reloading.join(PATIENCE_S)
-    assert place.models.find("a") is not before
+    assert place.find("a") is not before
 
 
 def test_many_who_ask_at_once_load_a_model_once(place: Place) -> None:
     place.promote(A)
-    in_threads(8, lambda _: place.models.find("a"))
+    in_threads(8, lambda _: place.find("a"))
     assert len(place.shelf.fetched) == 1
 
 
 def test_many_who_ask_at_once_for_what_cannot_be_loaded_try_once(place: Place) -> None:
     place.shelf.is_down = True
     place.promote(A)
-    in_threads(8, lambda _: place.models.find("a"))
+    in_threads(8, lambda _: place.find("a"))
     assert len(place.shelf.fetched) == 1
 
 
@@ -332,7 +332,7 @@ def test_promotions_finds_and_reloads_may_meet(place: Place) -> None:
             elif number == 1:
                 place.models.reload("a")
             else:
-                assert place.models.find("b") is not None
+                assert place.find("b") is not None
 
     in_threads(4, use)
     assert version_of(place) == "v16"
@@ -340,7 +340,7 @@ def test_promotions_finds_and_reloads_may_meet(place: Place) -> None:
 
 def test_the_folder_of_copies_may_vanish(place: Place) -> None:
     place.promote(A)
-    place.models.find("a")
+    place.find("a")
     shutil.rmtree(place.blobs.root / "models")
     place.models.reload("a")
     assert place.copy_of(place.shelf.deployed[A]).exists()

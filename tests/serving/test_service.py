@@ -2,14 +2,14 @@
 
 import numpy as np
 import pytest
-from structlog.testing import capture_logs
 
 from atalaia.core.errors import AtalaiaError, Missing, Unavailable
 from atalaia.core.facts import ModelPromoted
+from atalaia.core.models import Stage
 from atalaia.core.scores import Score, Source
 from atalaia.kit.database import Database
 from tests.kit.fakes import logged, wait_until
-from tests.serving.builders import MEAN, START_US, STD, Place, fleet, series
+from tests.serving.builders import MEAN, START_US, STD, Clock, Place, fleet, model_of, series
 from tests.serving.conftest import OpenPlace
 
 FAR = MEAN + 6 * STD
@@ -82,34 +82,6 @@ def test_limits_of_the_fallback_are_settings(open_serving: OpenPlace) -> None:
     assert (few.score, enough.is_anomaly) == (None, True)
 
 
-def test_every_prediction_is_logged_with_input_answer_and_model(place: Place) -> None:
-    place.promote(series("a"))
-    place.known.fill("bare", count=3)
-    with capture_logs() as lines:
-        place.predict(("a", FAR), ("bare", 1.0), ("nobody", 1.0))
-    first, second = [line for line in lines if line["event"] == "prediction"]
-    assert {name: first[name] for name in ("series_id", "value", "point_at")} == {
-        "series_id": "a",
-        "value": FAR,
-        "point_at": "2023-11-14T22:13:20+00:00",
-    }
-    assert (first["anomaly"], first["confidence"]) == (True, "high")
-    assert first["anomaly_score"] == pytest.approx(2.0)
-    assert (first["model_id"], first["model_version"], first["loaded_from"]) == ("series:a", "v1", "mlflow")
-    assert 0 <= first["ms"] < 60_000
-    assert first["at_us"] > START_US
-    assert (second["anomaly_score"], second["anomaly"], second["confidence"]) == (None, False, "low")
-    assert (second["model_version"], second["loaded_from"]) == ("running-statistics", "fallback")
-
-
-def test_the_log_of_predictions_can_be_turned_off(open_serving: OpenPlace) -> None:
-    place = open_serving(log_predictions=False)
-    place.known.fill("a")
-    with capture_logs() as lines:
-        place.predict(("a", MEAN))
-    assert lines == []
-
-
 def test_predictions_are_counted_for_the_metrics(place: Place) -> None:
     place.promote(series("a"))
     place.known.fill("bare")
@@ -133,12 +105,13 @@ def test_the_cache_is_shown_in_the_metrics(place: Place) -> None:
 
 def test_a_block_of_arriving_points_is_scored_and_counted(place: Place) -> None:
     place.promote(fleet("pumps"), "a", "b")
-    rows = np.array([0, 1, 2, 1, 0], np.int64)
+    names = ("a", "b", "bare", "b", "a")
+    numbers = np.array([place.known.number(name) for name in names], np.int32)
     values = np.array([MEAN, FAR, FAR, MEAN, FAR])
     stamps = START_US + np.arange(5, dtype=np.int64)
-    block = place.serving.score_block(["a", "b", "bare"], rows, stamps, values)
-    assert np.isnan(block.scores.score).tolist() == [False, False, True, False, False]
-    assert (block.scores.score > 1).tolist() == [False, True, False, False, True]
+    block = place.serving.watch_block(numbers, stamps, values)
+    assert np.isnan(block.score).tolist() == [False, False, True, False, False]
+    assert block.alarm.tolist() == [False, True, False, False, True]
     assert block.model(1).model_id == "fleet:pumps"
     assert "above" in block.explain(1).text
     assert [place.serving.counts(name, 0) for name in ("a", "b", "bare")] == [(2, 1), (2, 1), (0, 0)]
@@ -179,7 +152,7 @@ def test_a_promotion_by_another_process_is_found_soon(open_serving: OpenPlace) -
     place = open_serving(refresh_s=0.01)
     place.serving.start()
     place.shelf.promote(series("a"))
-    wait_until(lambda: place.models.key_of("a"))
+    wait_until(lambda: place.key_of("a"))
     place.serving.stop()
     assert not any(loop._thread.is_alive() for loop in place.serving.loops)
 
@@ -189,7 +162,7 @@ def test_counts_are_stored_while_it_runs_and_when_it_stops(open_serving: OpenPla
     place.known.fill("a")
     place.serving.start()
     place.predict(("a", MEAN))
-    wait_until(lambda: place.serving.asked.most_asked(1))
+    wait_until(lambda: place.serving.counts("a", 0) == (1, 0))
     place.serving.stop()
     place.predict(("a", MEAN))
     place.serving.stop()
@@ -210,10 +183,11 @@ def test_a_stop_without_a_database_only_says_so(place: Place, monkeypatch: pytes
 
 def test_warming_loads_the_most_asked_first_and_then_others(open_serving: OpenPlace) -> None:
     place = open_serving(warm_models=2)
+    place.known.fill("c")
+    place.predict(("c", MEAN), ("c", MEAN))
+    assert place.serving.counts("c", 0) == (2, 0)
     for name in "abc":
         place.shelf.promote(series(name))
-    place.serving.asked.add("c", "v1", 5, 0)
-    place.serving.asked.flush()
     assert place.serving.warm() == 2
     assert [place.models.is_resident(name) for name in "abc"] == [True, False, True]
 
@@ -227,3 +201,135 @@ def test_warming_does_not_fail_over_a_model_that_cannot_be_loaded(place: Place) 
     place.shelf.promote(series("b"))
     del place.shelf.artefacts[place.shelf.deployed[series("a")].run_id]
     assert place.serving.warm() == 1
+
+
+# which model answers, and which make room
+
+
+def version_of(place: Place, name: str = "a") -> str | None:
+    found = place.find(name)
+    return found.ref.version if found else None
+
+
+def small_cache(place: Place, models: int) -> None:
+    """Let the cache hold that many of the models of single series, all of one size."""
+    cache = place.models.cache
+    cache._max_bytes = cache.nbytes // len(cache) * models + 10
+
+
+def resident(place: Place, names: str) -> str:
+    return "".join(name for name in names if place.models.is_resident(name))
+
+
+@pytest.mark.parametrize("ask", ["predict", "score_point", "versions"])
+def test_the_lone_model_that_was_not_asked_for_longest_makes_room(place: Place, ask: str) -> None:
+    for name in "abcd":
+        place.promote(series(name))
+    for name in "abc":
+        place.find(name)
+    small_cache(place, 3)
+    if ask == "predict":
+        place.predict(("a", MEAN))
+    elif ask == "score_point":
+        place.serving.score_point("a", START_US, MEAN)
+    else:
+        place.serving.versions.resident("series:a", None)
+    place.find("d")
+    assert resident(place, "abcd") == "acd"
+
+
+def test_models_of_fleets_never_make_room(place: Place) -> None:
+    place.promote(fleet("pumps"), "x", "y")
+    for name in "ab":
+        place.promote(series(name))
+    place.find("a")
+    place.models.cache._max_bytes = 1
+    place.find("b")
+    assert resident(place, "xyab") == "xyb"
+
+
+def test_a_block_scores_more_lone_models_than_there_is_room_for(place: Place) -> None:
+    for number, name in enumerate("abcdef"):
+        place.promote(series(name), mean=float(number))
+    place.find("a")
+    small_cache(place, 2)
+    numbers = np.array([place.known.number(name) for name in "abcdefa"], np.int32)
+    values = np.array([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 100.0])
+    block = place.serving.score_block(numbers, np.full(7, START_US), values)
+    assert (block.score > 1).tolist() == [False] * 6 + [True]
+    assert block.score[:6] == pytest.approx([0.0] * 6, abs=1e-9)
+    assert [block.model(i).model_id for i in range(6)] == [f"series:{name}" for name in "abcdef"]
+    assert block.columns.expected == pytest.approx([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 0.0], abs=1e-9)
+    assert len(place.models.cache) == 2
+    assert [place.serving.counts(name, 0) for name in "abf"] == [(2, 1), (1, 0), (1, 0)]
+
+
+def test_a_lone_model_that_is_not_in_memory_is_not_loaded_because_it_was_promoted(place: Place) -> None:
+    for name in "ab":
+        place.promote(series(name))
+    place.find("b")
+    place.shelf.fetched.clear()
+    place.promote(series("a"), mean=7.0)
+    place.promote(series("b"), mean=7.0)
+    assert place.shelf.fetched == ["run of series:b v2"]
+    assert version_of(place) == "v2"
+    assert version_of(place, "b") == "v2"
+
+
+def test_a_promotion_that_waited_for_the_registry_never_takes_the_place_of_a_later_one(
+    open_serving: OpenPlace, clock: Clock
+) -> None:
+    place = open_serving(retry_s=10.0)
+    place.promote(series("a"))
+    place.find("a")
+    place.shelf.is_down = True
+    place.promote(series("a"), mean=1.0)  # waits
+    place.promote(series("b"))
+    small_cache(place, 1)
+    place.shelf.is_down = False
+    place.find("b")  # v1 of a makes room
+    place.promote(series("a"), mean=2.0)
+    assert not place.models.is_resident("a")
+    clock.now += 60
+    place.models.refresh()
+    assert version_of(place) == "v3"
+
+
+def test_a_lone_model_goes_before_that_of_its_fleet_in_whatever_order_they_come(place: Place) -> None:
+    place.promote(series("a"))
+    place.promote(fleet("pumps"), "a", "b")
+    assert [str(place.key_of(name)) for name in "ab"] == ["series:a", "fleet:pumps"]
+    place.promote(fleet("pumps"), "a", "b", mean=1.0)
+    assert [str(place.key_of(name)) for name in "ab"] == ["series:a", "fleet:pumps"]
+    place.promote(series("b"))
+    assert [str(place.key_of(name)) for name in "ab"] == ["series:a", "series:b"]
+
+
+def test_a_series_that_left_its_fleet_has_no_model(place: Place) -> None:
+    place.promote(fleet("pumps"), "a", "b")
+    place.promote(fleet("pumps"), "b")
+    assert [place.find(name) is None for name in "ab"] == [True, False]
+
+
+def test_a_series_that_moved_to_another_fleet_has_the_model_of_that(place: Place) -> None:
+    place.promote(fleet("pumps"), "a", "b")
+    place.promote(fleet("fans"), "b", "c")
+    assert str(place.key_of("b")) == "fleet:fans"
+    place.promote(fleet("pumps"), "a", mean=1.0)
+    assert [str(place.key_of(name)) for name in "abc"] == ["fleet:pumps", "fleet:fans", "fleet:fans"]
+
+
+def test_a_challenger_is_loaded_beside_its_champion_and_goes_when_it_is_dismissed(place: Place) -> None:
+    key = fleet("pumps")
+    place.promote(key, "a")
+    place.deploy(key, model_of("a", mean=7.0), Stage.STAGING)
+    challenger = place.models.challenger(key)
+    assert challenger is not None
+    assert (challenger.ref.version, version_of(place)) == ("v2", "v1")
+    assert place.models.routes.has_challengers
+    place.deploy(key, model_of("a", mean=8.0), Stage.STAGING)
+    place.shelf.dismiss(key)
+    place.models.refresh()
+    assert place.models.challenger(key) is None
+    assert not place.models.routes.has_challengers
+    assert len(place.models.routes.models) == 1

@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from atalaia.core.clock import MICROS, now_us
 from atalaia.core.errors import Stale
 from atalaia.kit.database import Table
-from tests.signals.rooms import Room
+from tests.signals.rooms import FOREVER, Room, rows_of
 
 DAY = 86_400 * MICROS
 
@@ -21,6 +21,7 @@ class AgainstADict(RuleBasedStateMachine):
 
     room: Room
     clock: list[int]
+    series: tuple[int, ...]
 
     @initialize()
     def begin(self):
@@ -38,11 +39,14 @@ class AgainstADict(RuleBasedStateMachine):
 
     @rule(
         points=st.lists(
-            st.tuples(st.integers(1, 3), st.integers(0, 29), st.integers(0, 99)), min_size=1, max_size=8
+            st.tuples(st.integers(0, 3), st.integers(0, 29), st.integers(0, 99)), min_size=1, max_size=8
         )
     )
     def append(self, points):
-        points = [(series, self.first + day * DAY, float(value)) for series, day, value in points]
+        points = [
+            (self.series[which % len(self.series)], self.first + day * DAY, value / 8)
+            for which, day, value in points
+        ]
         self.room.append(*points)
         self.model.update({(series, moment): value for series, moment, value in points})
 
@@ -50,7 +54,7 @@ class AgainstADict(RuleBasedStateMachine):
     def score(self, batches):
         self.room.score(batches)
 
-    @rule(kind=st.sampled_from(["compaction", "merge", "expiry"]))
+    @rule(kind=st.sampled_from(["compaction", "merge", "division", "expiry"]))
     def prepare(self, kind):
         swap = getattr(self.room.history, kind)()
         self.date_new_files()
@@ -70,7 +74,7 @@ class AgainstADict(RuleBasedStateMachine):
         else:
             self.floor = max(self.floor, horizon)
 
-    @rule(kind=st.sampled_from(["compaction", "merge"]))
+    @rule(kind=st.sampled_from(["compaction", "merge", "division"]))
     def prepare_and_apply(self, kind):
         swap = getattr(self.room.history, kind)()
         self.date_new_files()
@@ -95,15 +99,22 @@ class AgainstADict(RuleBasedStateMachine):
     @invariant()
     def a_read_equals_the_model(self):
         if hasattr(self, "model"):
-            found = self.room.read(start=self.floor)
+            found = self.room.read(self.series, self.floor)
             assert found == sorted((*key, value) for key, value in self.model.items() if key[1] >= self.floor)
 
-    @rule(start=st.integers(0, 30), days=st.integers(1, 30), numbers=st.sets(st.integers(1, 3)))
-    def a_part_equals_that_part_of_the_model(self, start, days, numbers):
+    @rule(start=st.integers(0, 30), days=st.integers(1, 30), which=st.sets(st.integers(0, 3)))
+    def a_range_equals_that_of_the_model(self, start, days, which):
+        numbers = sorted({self.series[one % len(self.series)] for one in which})
         low = max(self.floor, self.first + start * DAY)
         high = max(low, self.first + (start + days) * DAY)
         expected = sorted((*k, v) for k, v in self.model.items() if k[0] in numbers and low <= k[1] < high)
-        assert self.room.read(sorted(numbers), low, high) == expected
+        assert self.room.read(numbers, low, high) == expected
+
+    @rule(max_points=st.integers(1, 20))
+    def all_parts_equal_the_model(self, max_points):
+        parts = self.room.history.parts(self.series, self.floor, FOREVER, max_points)
+        found = [row for part in parts for row in rows_of(part)]
+        assert found == sorted((*key, value) for key, value in self.model.items() if key[1] >= self.floor)
 
     @invariant()
     def every_block_of_the_manifest_is_there(self):

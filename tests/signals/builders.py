@@ -1,6 +1,6 @@
 """What the tests of signals are made of: a scorer with a plain threshold, and signals on a fresh SQLite file."""
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -9,20 +9,27 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from sqlalchemy import event
+from numpy.typing import NDArray
+from sqlalchemy import event, update
+from sqlalchemy.orm import Session
 
 from atalaia.core.clock import MICROS
-from atalaia.core.facts import FACTS, Fact
-from atalaia.core.points import FloatArray, IntArray, Points
-from atalaia.core.scores import Explanation, ModelRef, Scores
+from atalaia.core.facts import FACTS
+from atalaia.core.points import FloatArray, IntArray, NumberArray, Points
+from atalaia.core.scores import Explanation, ModelRef
 from atalaia.kit.blobs import Blobs
 from atalaia.kit.database import Database, Table
 from atalaia.kit.facts import Outbox
 from atalaia.kit.telemetry import Telemetry
+from atalaia.signals.history import History
 from atalaia.signals.ingest import Batch
+from atalaia.signals.intake import Delivery, Kept
+from atalaia.signals.memory import Memory
 from atalaia.signals.scoring import Scoring
 from atalaia.signals.service import Signals
 from atalaia.signals.settings import SignalsSettings
+from atalaia.signals.store.follower import FollowerRow
+from tests.kit.fakes import PATIENCE_S
 
 START_S = 1_700_000_000
 THRESHOLD = 10.0
@@ -30,38 +37,54 @@ NO_FILTER = {"series_id": None, "from_us": None, "to_us": None, "state": None}
 """What chooses all anomalies."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class PlainBlock:
     """Scores of `ThresholdScorer`."""
 
-    scores: Scores
-    names: Sequence[str]
+    score: FloatArray
+    alarm: NDArray[np.bool_]
     values: FloatArray
 
     def explain(self, index: int) -> Explanation:
         return Explanation(0.0, -THRESHOLD, THRESHOLD, "level", f"{self.values[index]:g} is far from 0")
 
     def model(self, index: int) -> ModelRef:
-        return ModelRef(f"series:{self.names[index]}", "v1", "plain")
+        return ModelRef("fleet:all", "v1", "plain")
 
 
 @dataclass
 class ThresholdScorer:
-    """A point is strange when it is farther than `THRESHOLD` from 0; the series in `strangers` have no model."""
+    """A point is strange when it is farther than `THRESHOLD` from 0; the `strangers`, by number, have no model.
 
-    strangers: frozenset[str] = frozenset()
-    blocks: list[Sequence[str]] = field(default_factory=list)
+    Attributes
+    ----------
+    blocks, replayed
+        The numbers of the series of each block that was scored, the first time and again.
+    restored
+        The names of the states that were given back, each time.
+    """
 
-    def score_block(
-        self, series_ids: Sequence[str], rows: IntArray, timestamps: IntArray, values: FloatArray
-    ) -> PlainBlock:
-        names = [series_ids[int(row)] for row in rows]
-        self.blocks.append(names)
+    strangers: frozenset[int] = frozenset()
+    blocks: list[list[int]] = field(default_factory=list)
+    replayed: list[list[int]] = field(default_factory=list)
+    restored: list[list[str]] = field(default_factory=list)
+
+    def watch_block(
+        self, numbers: NumberArray, timestamps: IntArray, values: FloatArray, *, replayed: bool = False
+    ) -> Any:
+        (self.replayed if replayed else self.blocks).append(numbers.tolist())
         score = np.abs(values) / THRESHOLD
-        score[[name in self.strangers for name in names]] = np.nan
-        band = np.zeros(len(values))
-        scores = Scores(score, band, band - THRESHOLD, band + THRESHOLD, np.zeros(len(values), np.int16))
-        return PlainBlock(scores, names, values)
+        score[np.isin(numbers, list(self.strangers))] = np.nan
+        return PlainBlock(score, score > 1.0, values)
+
+    def pupils(self) -> Sequence[Any]:
+        return ()
+
+    def states(self) -> Iterable[tuple[str, bytes | None]]:
+        return ()
+
+    def restore(self, states: Mapping[str, Callable[[], bytes]]) -> None:
+        self.restored.append(sorted(states))
 
 
 @dataclass
@@ -74,27 +97,45 @@ class Place:
     telemetry: Telemetry
     scorer: Any
     signals: Signals
-    told: list[Fact]
+    told: list[Any]
 
     def send(self, *points: tuple[str, float, float]) -> tuple[int, int, int]:
-        """Ingest one batch of (series id, seconds after the start, value)."""
-        with self.database.write() as session:
-            return self.signals.ingest(session, batch(points))
+        """Keep one batch of (series id, seconds after the start, value)."""
+        wanted = batch(points)
+
+        def prepare(session: Session) -> tuple[Points, Kept]:
+            kept, created = self.signals.numbered(session, wanted)
+            return kept, {"series": len(set(kept.series.tolist())), "created": created}
+
+        said = self.signals.intake.submit(Delivery(prepare, 24 * len(points), True)).result(PATIENCE_S)
+        return len(points), said["series"], said["created"]
 
     def drain(self, scoring: Scoring | None = None) -> None:
         """Score all that waits."""
         while (scoring or self.signals.scoring).drain():
             pass
 
-    def scoring(self, database: Database | None = None, scorer: Any = None) -> Scoring:
+    def store(self) -> None:
+        """Store what the follower knows."""
+        self.signals.memory.save(owner_of(self.database), self.scorer)
+
+    def scoring(
+        self, database: Database | None = None, scorer: Any = None, memory: Memory | None = None
+    ) -> Scoring:
         """Return the scoring of another process."""
-        return Scoring(
-            database or self.database,
-            self.outbox,
-            scorer or self.scorer,
-            self.signals.settings,
-            self.telemetry,
-        )
+        database, settings = database or self.database, self.signals.settings
+        past = History(database, self.blobs, settings)
+        memory = memory or Memory(database, self.blobs)
+        return Scoring(database, self.outbox, scorer or self.scorer, memory, past, settings, self.telemetry)
+
+    def begin_again(self, scorer: Any = None) -> None:
+        """Let the process die, and another one take its place; what was only in memory is gone."""
+        self.signals.intake.stop()
+        free_lease(self.database)
+        self.scorer, self.telemetry = scorer or self.scorer, Telemetry()
+        memory = Memory(self.database, self.blobs)
+        at = (self.database, self.blobs, self.outbox, self.scorer, memory)
+        self.signals = Signals(*at, self.signals.settings, self.telemetry)
 
     def anomalies(self, **filters: Any) -> list[Any]:
         """Return the anomalies that people see, newest first."""
@@ -104,7 +145,19 @@ class Place:
 
     def series(self, series_id: str) -> Any:
         with self.database.read() as session:
-            return self.signals.catalogue.series(session, series_id)
+            return self.signals.series(session, series_id)
+
+
+def free_lease(database: Database) -> None:
+    """Let whoever follows be taken for dead."""
+    with database.write() as session:
+        session.execute(update(FollowerRow).values(until=0))
+
+
+def owner_of(database: Database) -> str:
+    """Return who follows."""
+    with database.read() as session:
+        return session.get_one(FollowerRow, 1).owner
 
 
 def batch(points: Sequence[tuple[str, float, float]]) -> Batch:
@@ -151,12 +204,16 @@ def signals_in(folder: Path, scorer: Any = None, settings: Mapping[str, Any] | N
     """Yield signals on an empty database in `folder`."""
     database = fresh_database(folder)
     blobs, outbox, telemetry = Blobs(folder / "blobs"), Outbox(database), Telemetry()
-    told: list[Fact] = []
+    told: list[Any] = []
     for kind in FACTS.values():
         outbox.subscribe(kind, "test", lambda fact, _: told.append(fact))
     scorer = scorer or ThresholdScorer()
-    signals = Signals(database, blobs, outbox, scorer, SignalsSettings(**(settings or {})), telemetry)
+    memory = Memory(database, blobs)
+    wanted = SignalsSettings(**(settings or {}))
+    signals = Signals(database, blobs, outbox, scorer, memory, wanted, telemetry)
+    place = Place(database, blobs, outbox, telemetry, scorer, signals, told)
     try:
-        yield Place(database, blobs, outbox, telemetry, scorer, signals, told)
+        yield place
     finally:
+        place.signals.intake.stop()
         database.close()

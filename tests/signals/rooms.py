@@ -13,6 +13,10 @@ from tests.signals.builders import columns, fresh_database
 FOREVER = 1 << 62
 
 
+def rows_of(points):
+    return list(zip(points.series.tolist(), points.timestamps.tolist(), points.values.tolist(), strict=True))
+
+
 class Room:
     """A history on its own, with the batches marked as scored by hand."""
 
@@ -26,10 +30,10 @@ class Room:
         with self.database.write() as session:
             self.history.append(session, columns(*points))
 
-    def score(self, batches=1000):
+    def score(self, batches=1000, in_round=0):
         with self.database.write() as session:
             waiting = store.unscored(session, 1 << 40)
-            store.mark_scored(session, [row.id for row in waiting[:batches]])
+            store.mark_scored(session, [row.id for row in waiting[:batches]], in_round)
 
     def apply(self, swap):
         with self.database.write() as session:
@@ -42,8 +46,7 @@ class Room:
         return self.apply(self.history.compaction())
 
     def read(self, numbers=(1, 2, 3), start=0, end=FOREVER):
-        points = self.history.read(numbers, start, end)
-        return list(zip(points.series.tolist(), points.timestamps.tolist(), points.values.tolist(), strict=True))
+        return rows_of(self.history.read(numbers, start, end))
 
     def blocks(self):
         with self.database.read() as session:
@@ -51,7 +54,16 @@ class Room:
 
     def tail(self):
         with self.database.read() as session:
-            return store.tail_between(session, 0, FOREVER)
+            return store.tail_ids(session, 0, FOREVER)
+
+    def wants_compaction(self):
+        with self.database.read() as session:
+            return self.history.wants_compaction(session)
+
+    def settle(self):
+        """Rewrite blocks until none is worth it."""
+        while (swap := self.history.division() or self.history.merge()) is not None:
+            self.apply(swap)
 
     def files(self):
         return {blob.key for blob in self.blobs.list(FOLDER)}

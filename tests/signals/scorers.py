@@ -13,11 +13,11 @@ class Interrupted(ThresholdScorer):
         super().__init__()
         self.act = act
 
-    def score_block(self, series_ids, rows, timestamps, values):
+    def watch_block(self, numbers, timestamps, values, *, replayed=False):
         act, self.act = self.act, None
         if act is not None:
             act()
-        return super().score_block(series_ids, rows, timestamps, values)
+        return super().watch_block(numbers, timestamps, values, replayed=replayed)
 
 
 class Speechless(PlainBlock):
@@ -32,27 +32,29 @@ class Failing(ThresholdScorer):
         super().__init__()
         self.late = late
 
-    def score_block(self, series_ids, rows, timestamps, values):
+    def watch_block(self, numbers, timestamps, values, *, replayed=False):
         if not self.late:
             raise RuntimeError("no model")
-        block = super().score_block(series_ids, rows, timestamps, values)
-        return Speechless(block.scores, block.names, block.values)
+        block = super().watch_block(numbers, timestamps, values, replayed=replayed)
+        return Speechless(block.score, block.alarm, block.values)
 
 
-class OneModel:
-    """Scores with one trained model, as serving does."""
+class OneModel(ThresholdScorer):
+    """Scores with one trained model, as serving does; the series have the numbers 1, 2, ... in its order."""
 
     def __init__(self, model):
+        super().__init__()
         self.model_of_all = model
 
-    def score_block(self, series_ids, rows, timestamps, values):
-        places = np.array([self.model_of_all.row_of(series_ids[row]) for row in rows], np.int64)
-        return OneModelBlock(self.model_of_all, self.model_of_all.score(places, timestamps, values), values)
+    def watch_block(self, numbers, timestamps, values, *, replayed=False):
+        scores = self.model_of_all.score(numbers.astype(np.int64) - 1, timestamps, values)
+        return OneModelBlock(self.model_of_all, scores, values)
 
 
 class OneModelBlock:
     def __init__(self, model, scores, values):
         self.trained, self.scores, self.values = model, scores, values
+        self.score, self.alarm = scores.score, scores.score > 1.0
 
     def explain(self, index):
         return self.trained.explain(self.scores, index, float(self.values[index]))

@@ -2,14 +2,11 @@ from functools import partialmethod
 from urllib.parse import quote
 
 import pytest
-from fastapi import FastAPI
 
 from atalaia.kit.cursors import encode_cursor
-from atalaia.kit.web.middleware import Front
-from atalaia.kit.web.problems import install_problems
-from atalaia.signals.api import anomalies_router, catalogue_router, points_router
 from tests.kit.asgi import call
 from tests.signals.builders import START_S
+from tests.signals.doors import app_of
 
 NAMES = ["plain", "hall 2/pump 7", "日本/ポンプ", "a%2Fb", "50%", "?x=1&y#z", "a+b", "...", "a//b", "'\"\\"]
 
@@ -18,11 +15,7 @@ class Client:
     """Calls the doors of signals as they stand behind the front."""
 
     def __init__(self, place):
-        app = FastAPI()
-        install_problems(app)
-        for router in (points_router, catalogue_router, anomalies_router):
-            app.include_router(router(place.signals))
-        self.front = Front(app, telemetry=place.telemetry, max_body_bytes=1_000_000)
+        self.front = app_of(place, max_body_bytes=1_000_000)
 
     def request(self, method, url, body=b"", query=None, headers=None):
         return call(self.front, method, url, body, query=query, headers=headers)
@@ -313,7 +306,7 @@ def test_an_anomaly_is_shown_whole(place, client):
         "upper": 10.0,
         "part": "level",
         "explanation": "-30 is far from 0",
-        "model": {"model_id": "series:a", "version": "v1", "algorithm": "plain"},
+        "model": {"model_id": "fleet:all", "version": "v1", "algorithm": "plain"},
         "feedback": [],
     }
     assert ok(client.get(f"/api/v1/anomalies/{one['anomaly_id']}")) == one

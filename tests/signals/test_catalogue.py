@@ -27,7 +27,7 @@ def resolve(database, catalogue, *names):
 
 def fleet_of(database, catalogue, series_id):
     with database.read() as session:
-        return catalogue.series(session, series_id).fleet_id
+        return catalogue.row(session, series_id).fleet_id
 
 
 # numbers
@@ -133,8 +133,8 @@ def test_any_script_can_name_a_series(database, name):
     one = catalogue()
     numbers, _ = resolve(database, one, name)
     with database.read() as session:
-        assert one.series(session, name).number == numbers[0]
-        assert one.series(session, name).series_id == name
+        assert one.row(session, name).number == numbers[0]
+        assert one.row(session, name).series_id == name
 
 
 def test_ten_thousand_new_series_fit_into_one_batch(database):
@@ -159,7 +159,7 @@ def test_a_rule_puts_new_series_into_a_fleet(database):
     resolve(database, one, "pump 1", "fan 1", "pump 2")
     with database.read() as session:
         assert one.members(session, "pumps") == ["pump 1", "pump 2"]
-        assert one.series(session, "fan 1").fleet_id is None
+        assert one.row(session, "fan 1").fleet_id is None
 
 
 def test_a_full_fleet_is_followed_by_the_next(database):
@@ -195,7 +195,7 @@ def test_labels_are_set_and_removed_one_by_one(database):
         with database.write() as session:
             assert one.label(session, "a", changed).labels == expected
         with database.read() as session:
-            assert one.series(session, "a").labels == expected
+            assert one.row(session, "a").labels == expected
 
 
 def test_labels_do_not_grow_without_end(database):
@@ -208,7 +208,7 @@ def test_labels_do_not_grow_without_end(database):
             one.label(session, "a", {"0": ""})
     assert caught.value.faults[0].pointer == "/labels"
     with database.read() as session:
-        assert len(one.series(session, "a").labels) == 64
+        assert len(one.row(session, "a").labels) == 64
 
 
 def test_a_label_that_cannot_name_a_fleet_is_kept_as_a_label(database):

@@ -1,46 +1,24 @@
 import os
 import time
 
-import numpy as np
 import pytest
 from hypothesis import settings as hypothesis_settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from atalaia.core.clock import MICROS, now_us
+from atalaia.core.clock import MICROS
 from atalaia.core.errors import Broken, Stale
 from atalaia.signals import history as module
 from atalaia.signals.history import FOLDER, History
 from tests.signals.against_a_dict import AgainstADict
 from tests.signals.builders import columns
-from tests.signals.rooms import FOREVER, Meddled, Room
+from tests.signals.rooms import FOREVER, Meddled
 
 DAY = 86_400 * MICROS
 
 
 @pytest.fixture
-def open_room(tmp_path):
-    rooms = []
-
-    def open_one(**settings):
-        rooms.append(Room(tmp_path, **settings))
-        return rooms[-1]
-
-    yield open_one
-    for room in rooms:
-        room.database.close()
-
-
-@pytest.fixture
 def room(open_room):
     return open_room(block_fan_in=2)
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    """Stop the clock of the history; the test moves it."""
-    hands = [now_us()]
-    monkeypatch.setattr(module, "now_us", lambda: hands[0])
-    return hands
 
 
 # reading and appending
@@ -160,7 +138,7 @@ def test_what_arrived_last_still_wins_after_merging(room):
     room.compact((1, 20, 2.0), (1, 30, 2.0))
     expected = [(1, 10, 1.0), (1, 20, 2.0), (1, 30, 2.0)]
     old = room.files()
-    assert room.apply(room.history.merge()) == {"blocks": 2, "points": 3}
+    assert room.apply(room.history.merge()) == {"blocks_rewritten": 2, "points_rewritten": 3}
     (block,) = room.blocks()
     assert (block.first_ts, block.last_ts, block.rows) == (10, 30, 3)
     assert room.read() == expected
@@ -220,51 +198,6 @@ def test_a_block_that_is_gone_for_good_is_told(room):
     assert caught.value.code == "bad_blob"
 
 
-# damage
-
-
-def test_a_damaged_page_is_told(room):
-    values = np.random.default_rng(7).normal(size=2000)
-    room.compact(*((1, i, float(value)) for i, value in enumerate(values)))
-    (key,) = room.files()
-    path = room.blobs.path(key)
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 0xFF
-    path.write_bytes(bytes(data))
-    with pytest.raises(Broken) as caught:
-        room.read()
-    assert caught.value.code == "bad_blob"
-
-
-@pytest.mark.parametrize("damage", [lambda data: data[:-20], lambda data: b"", lambda data: data[: len(data) // 2]])
-def test_a_block_that_was_cut_is_told(room, damage):
-    room.compact((1, 10, 1.0))
-    (key,) = room.files()
-    path = room.blobs.path(key)
-    path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(Broken) as caught:
-        room.read()
-    assert caught.value.code == "bad_blob"
-
-
-def test_more_footers_than_fit_into_memory_are_read_again(room, monkeypatch):
-    monkeypatch.setattr(module, "_FOOTERS", 2)
-    for day in range(4):
-        room.compact((1, day, float(day)))
-    for _ in range(2):
-        assert room.read() == [(1, day, float(day)) for day in range(4)]
-
-
-def test_damaged_and_lost_blocks_are_found(room):
-    for day in range(3):
-        room.compact((1, day, float(day)))
-    assert room.history.damaged() == []
-    _, cut, lost = (block.key for block in room.blocks())
-    room.blobs.path(cut).write_bytes(b"x")
-    room.blobs.delete(lost)
-    assert room.history.damaged() == [cut, lost]
-
-
 # what waits
 
 
@@ -280,8 +213,23 @@ def test_the_newest_time_among_waiting_batches_is_that_of_the_wanted_series(room
     room.append((1, 30, 1.0), (2, 20, 1.0))
     assert [newest_waiting(room, number) for number in (1, 2, 3, 4)] == [30, 50, 7, None]
     assert newest_waiting(room, 3, 1) == 30
+
+
+def test_batches_of_rounds_that_are_not_covered_wait_too(room):
+    room.append((1, 10, 1.0))
+    room.score(in_round=4)
+    room.append((1, 20, 1.0))
+    room.score(in_round=5)
+    with room.database.read() as session:
+        assert room.history.newest_waiting(session, [1], covered=5) is None
+        assert room.history.newest_waiting(session, [1], covered=4) == 20
+
+
+def test_what_was_scored_before_anybody_asked_does_not_wait(room):
+    room.append((1, 10, 1.0))
     room.score()
-    assert newest_waiting(room, 1) is None
+    room.append((2, 50, 1.0))
+    assert [newest_waiting(room, number) for number in (1, 2)] == [None, 50]
 
 
 # retention
@@ -358,42 +306,72 @@ def test_the_sweep_removes_old_orphans_and_nothing_else(room):
 # when to compact
 
 
-def wants(room):
-    with room.database.read() as session:
-        return room.history.wants_compaction(session)
-
-
 def test_a_large_tail_wants_compaction(open_room):
     room = open_room(compact_after_points=3)
     room.append((1, 10, 1.0), (1, 20, 1.0), (1, 30, 1.0))
-    assert not wants(room)
+    assert not room.wants_compaction()
     room.score()
-    assert wants(room)
+    assert room.wants_compaction()
     room.apply(room.history.compaction())
-    assert not wants(room)
+    assert not room.wants_compaction()
 
 
 def test_an_old_tail_wants_compaction(open_room, clock):
     room = open_room(compact_after_s=60)
     room.append((1, 10, 1.0))
     room.score()
-    assert not wants(room)
+    assert not room.wants_compaction()
     clock[0] += 61 * MICROS
-    assert wants(room)
+    assert room.wants_compaction()
 
 
 def test_blocks_worth_merging_want_compaction(room):
     room.compact((1, 10, 1.0))
-    assert not wants(room)
+    assert not room.wants_compaction()
     room.compact((1, 20, 1.0))
-    assert wants(room)
+    assert room.wants_compaction()
     room.apply(room.history.merge())
-    assert not wants(room)
+    assert not room.wants_compaction()
+
+
+def test_many_small_batches_want_compaction(room, monkeypatch):
+    monkeypatch.setattr(module, "_MANY_BATCHES", 3)
+    for day in range(3):
+        assert not room.wants_compaction()
+        room.append((1, day, 1.0))
+        room.score()
+    assert room.wants_compaction()
+
+
+def test_batches_of_rounds_beyond_the_horizon_stay_in_the_tail(open_room):
+    room = open_room(compact_after_points=2)
+    for day in range(3):
+        room.append((1, day, 1.0))
+        room.score(in_round=day)
+    room.history.horizon = lambda session: -1
+    assert room.history.compaction() is None
+    assert not room.wants_compaction()
+    room.history.horizon = lambda session: 1
+    assert room.wants_compaction()
+    assert room.apply(room.history.compaction())["batches"] == 2
+    assert not room.wants_compaction()
+    assert room.read() == [(1, day, 1.0) for day in range(3)]
 
 
 # everything at once
 
+MANY = (1, 4_095, 4_096, 9_000)
 
-def test_whatever_happens_in_whatever_order_a_read_equals_a_dict(open_room, clock):
-    AgainstADict.room, AgainstADict.clock = open_room(block_fan_in=2, retention_days=10), clock
+
+@pytest.mark.parametrize(
+    ("series", "settings"),
+    [
+        ((1, 2, 3), {}),
+        (MANY, {"divide_after_points": 5, "tail_cache_mib": 0}),
+        (MANY, {"divide_after_points": 12, "block_fan_in": 3, "footer_cache_mib": 0}),
+    ],
+)
+def test_whatever_happens_in_whatever_order_a_read_equals_a_dict(open_room, clock, series, settings):
+    room = open_room(**{"block_fan_in": 2, "retention_days": 10, **settings})
+    AgainstADict.room, AgainstADict.clock, AgainstADict.series = room, clock, series
     run_state_machine_as_test(AgainstADict, settings=hypothesis_settings(max_examples=20, stateful_step_count=30))

@@ -2,13 +2,22 @@ import math
 import time
 from fnmatch import fnmatchcase
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from atalaia.signals.rules import Interval, advance, fleet_of, in_order, pick_merge
+from atalaia.signals.rules import (
+    WIDE,
+    Interval,
+    Shape,
+    advance,
+    bucket_for,
+    fleet_of,
+    pick_merge,
+    pick_merges,
+    pick_split,
+)
 from atalaia.signals.settings import FleetRule
 
 NAN = math.nan
@@ -110,7 +119,9 @@ def test_a_rule_needs_one_condition(rule):
 
 def read(scores, *, open_after=1, close_after=2, current=None, start=0):
     times = list(range(start + 1, start + len(scores) + 1))
-    return advance(current, times, scores, start, open_after=open_after, close_after=close_after)
+    alarms = [score > 1.0 for score in scores]
+    places = range(start, start + len(scores))
+    return advance(current, times, scores, alarms, places, open_after=open_after, close_after=close_after)
 
 
 def peak(interval):
@@ -163,6 +174,14 @@ def test_a_peak_in_an_earlier_block_has_no_position_in_this_one():
     assert peak(going) == (8, 10.0, 7)
 
 
+def test_what_is_strange_is_what_is_in_alarm_whatever_its_score():
+    ended, going = advance(
+        None, [1, 2, 3], [5.0, 0.5, 0.7], [False, True, True], [4, 9, 7], open_after=1, close_after=9
+    )
+    assert ended == []
+    assert (brief(going), peak(going)) == ((2, 3, 2, 0, True), (3, 0.7, 7))
+
+
 def plain(interval):
     return interval and (*brief(interval), interval.peak_at, interval.peak_score)
 
@@ -194,25 +213,6 @@ def test_every_interval_is_long_enough_and_apart_from_the_next(scores, open_afte
         assert one.peak_score == scores[one.peak] > 1.0
     every = [*ended, *([going] if going else [])]
     assert all(one.last_at < other.opened_at for one, other in zip(every, every[1:], strict=False))
-
-
-# what is newer than all before it
-
-
-@given(
-    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 12)), max_size=40),
-    st.lists(st.integers(-1, 8), min_size=4, max_size=4),
-)
-def test_only_points_newer_than_all_before_them_are_in_order(points, latest):
-    newest, expected = list(latest), []
-    for position, (row, moment) in enumerate(points):
-        if moment > newest[row]:
-            newest[row] = moment
-            expected.append(position)
-    expected.sort(key=lambda position: points[position])
-    rows = np.array([row for row, _ in points], np.int64)
-    times = np.array([moment for _, moment in points], np.int64)
-    assert in_order(rows, times, np.array(latest, np.int64)).tolist() == expected
 
 
 # which blocks to merge
@@ -295,3 +295,60 @@ def test_a_history_of_full_blocks_stays_as_it_is():
     blocks, _ = grown([100] * 5_000, 8, 10_000)
     assert len(blocks) <= 2 * 500_000 / 10_000 + 7 * 3
     assert max(blocks) <= 10_000
+
+
+# blocks of several buckets
+
+
+@pytest.mark.parametrize(("first", "last", "bucket"), [(1, 4_095, 0), (4_096, 8_191, 1), (4_095, 4_096, WIDE)])
+def test_points_of_one_bucket_belong_to_it_and_others_to_none(first, last, bucket):
+    assert bucket_for(first, last) == bucket
+
+
+def runs(*blocks, fan_in=2, max_rows=100, enough_rows=1_000):
+    return pick_merges(
+        [Shape(*block) for block in blocks], fan_in=fan_in, max_rows=max_rows, enough_rows=enough_rows
+    )
+
+
+def test_blocks_are_merged_inside_their_bucket():
+    assert runs((0, 1, 9), (1, 1, 9), (2, 1, 9), (0, 2, 9), (1, 2, 9)) == [[0, 3], [1, 4]]
+    assert runs((0, 1, 9), (1, 1, 9), (0, 2, 9), (1, 2, 9), enough_rows=18) == [[0, 2]]
+
+
+def test_what_arrived_in_between_keeps_blocks_apart():
+    assert runs((0, 1, 9), (WIDE, 2, 9), (0, 3, 9)) == []
+    assert runs((WIDE, 1, 9), (0, 2, 9), (WIDE, 3, 9)) == []
+    assert runs((0, 1, 9), (0, 2, 9), (WIDE, 3, 9), (0, 4, 9), (WIDE, 5, 9)) == [[0, 1]]
+
+
+def split(*blocks, at_rows):
+    return pick_split([Shape(*block) for block in blocks], at_rows=at_rows)
+
+
+def test_the_oldest_wide_blocks_are_divided_when_all_hold_enough():
+    wide = [(WIDE, 2, 5), (WIDE, 3, 5), (WIDE, 4, 5)]
+    assert split((0, 1, 99), *wide, at_rows=16) == []
+    assert split((0, 1, 99), *wide, at_rows=15) == [1, 2, 3]
+    assert split((0, 1, 99), *wide, at_rows=6) == [1, 2]
+    assert split(at_rows=1) == []
+
+
+def test_a_division_stops_before_what_arrived_in_between():
+    assert split((WIDE, 1, 5), (0, 2, 5), (WIDE, 3, 5), at_rows=10) == [0]
+
+
+SHAPES = st.lists(st.tuples(st.integers(WIDE, 2), st.integers(1, 200)), max_size=40).map(
+    lambda pairs: [Shape(bucket, place, rows) for place, (bucket, rows) in enumerate(pairs)]
+)
+
+
+@given(SHAPES, st.integers(2, 4))
+def test_no_merge_and_no_division_takes_a_block_past_one_that_it_may_share_points_with(blocks, fan_in):
+    chosen = pick_merges(blocks, fan_in=fan_in, max_rows=1_000, enough_rows=5_000)
+    for run in [*chosen, pick_split(blocks, at_rows=300)]:
+        between = blocks[run[0] : run[-1] + 1] if run else []
+        lanes = {blocks[position].bucket for position in run}
+        others = [block for place, block in enumerate(blocks) if place not in run and block in between]
+        assert len(lanes) <= 1
+        assert not any(block.bucket in lanes or WIDE in (block.bucket, *lanes) for block in others)

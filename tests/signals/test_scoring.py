@@ -17,7 +17,7 @@ from atalaia.core.scores import ModelRef
 from atalaia.kit.database import Database
 from atalaia.signals import scoring as module
 from atalaia.signals.store.anomalies import PENDING, AnomalyRow
-from tests.signals.builders import ThresholdScorer, us
+from tests.signals.builders import ThresholdScorer, free_lease, us
 from tests.signals.scorers import Failing, Interrupted, OneModel
 
 MINUTE = 60
@@ -145,7 +145,7 @@ def test_what_an_anomaly_says_is_of_its_peak(place):
     assert (one.peak_at, one.peak_score, one.seen) == (from_us(us(MINUTE)), 3.5, -35.0)
     assert (one.explanation.expected, one.explanation.lower, one.explanation.upper) == (0.0, -10.0, 10.0)
     assert (one.explanation.part, one.explanation.text) == ("level", "-35 is far from 0")
-    assert one.model == ModelRef("series:a", "v1", "plain")
+    assert one.model == ModelRef("fleet:all", "v1", "plain")
     assert one.anomaly_id.startswith("anm_")
 
 
@@ -163,7 +163,7 @@ def test_several_anomalies_fit_into_one_drain(open_place):
 
 
 def test_a_series_without_a_model_has_no_anomalies_but_statistics(open_place):
-    place = open_place(ThresholdScorer(strangers=frozenset({"a"})))
+    place = open_place(ThresholdScorer(strangers=frozenset({1})))
     place.send(*run("a", [99, 99]), *run("b", [99]))
     place.drain()
     assert [one.series_id for one in place.anomalies()] == ["b"]
@@ -174,9 +174,9 @@ def test_an_open_anomaly_waits_while_no_model_has_an_opinion(open_place):
     place = open_place(close_after_points=1)
     place.send(*run("a", [99]))
     place.drain()
-    silent = place.scoring(scorer=ThresholdScorer(strangers=frozenset({"a"})))
+    place.begin_again(ThresholdScorer(strangers=frozenset({1})))
     place.send(*run("a", [0, 0, 0], 1))
-    place.drain(silent)
+    place.drain()
     assert [one.state for one in place.anomalies()] == [AnomalyState.OPEN]
 
 
@@ -206,8 +206,9 @@ def test_a_pending_interval_outlives_the_process_and_opens_with_its_first_point(
     place.drain()
     assert (place.anomalies(), place.told) == ([], [])
     assert [row.state for row in rows(place)] == [PENDING]
+    place.begin_again()
     place.send(*run("a", [30], 2))
-    place.drain(place.scoring())
+    place.drain()
     (one,) = place.anomalies()
     assert brief(one) == ("a", "open", 0, 2, 3)
     assert (one.peak_score, one.seen, one.explanation.text) == (5.0, 50.0, "50 is far from 0")
@@ -251,7 +252,12 @@ def test_a_second_drain_finds_nothing_to_do(place):
 def test_of_two_processes_that_score_at_once_one_is_too_late_and_nothing_doubles(place):
     place.send(*run("a", [1, 99, 1]))
     other = Database(place.database.url)
-    slow = place.scoring(other, Interrupted(lambda: place.drain()))
+
+    def overtake():
+        free_lease(place.database)
+        place.drain()
+
+    slow = place.scoring(other, Interrupted(overtake))
     place.send(*run("a", [2], 3))
     assert slow.drain()
     assert not slow.drain()
@@ -263,10 +269,10 @@ def test_of_two_processes_that_score_at_once_one_is_too_late_and_nothing_doubles
 
 def test_what_arrives_while_a_drain_scores_waits_for_the_next(place):
     place.send(*run("a", [1]))
-    slow = place.scoring(scorer=Interrupted(lambda: place.send(*run("a", [99], 1))))
-    assert slow.drain()
+    place.begin_again(Interrupted(lambda: place.send(*run("a", [99], 1))))
+    assert place.signals.scoring.drain()
     assert place.signals.lag() == 1
-    assert slow.drain()
+    assert place.signals.scoring.drain()
     assert place.series("a").statistics.count == 2
     assert len(place.anomalies()) == 1
 
@@ -274,11 +280,14 @@ def test_what_arrives_while_a_drain_scores_waits_for_the_next(place):
 @pytest.mark.parametrize("late", [False, True])
 def test_a_scorer_that_breaks_leaves_everything_as_it_was(place, late):
     place.send(*run("a", [1, 99]), *run("b", [99]))
-    with pytest.raises(RuntimeError):
-        place.scoring(scorer=Failing(late)).drain()
-    said = place.series("a")
-    assert (said.received, said.statistics.count) == (0, 0)
-    assert (place.signals.lag(), rows(place), place.told) == (1, [], [])
+    place.begin_again(Failing(late))
+    for _ in range(2):
+        with pytest.raises(RuntimeError):
+            place.signals.scoring.drain()
+        said = place.series("a")
+        assert (said.received, said.statistics.count) == (0, 0)
+        assert (place.signals.lag(), rows(place), place.told) == (1, [], [])
+    place.begin_again(ThresholdScorer())
     place.drain()
     assert len(place.anomalies()) == 2
     assert place.series("a").statistics.count == 2
@@ -313,9 +322,9 @@ def test_many_series_are_scored_together(place):
 def test_a_trained_model_finds_a_shift_and_explains_it(open_place):
     rng = np.random.default_rng(5)
     times = np.arange(500) * MINUTE * 1_000_000
-    histories = [(times, rng.normal(level, 1.0, 500)) for level in (10.0, 1000.0)]
+    histories = [(times, rng.normal(level, 1.0, 500)) for level in (1000.0, 10.0)]
     detector = make_detector("statistical", {"threshold_sigma": 4.0})
-    place = open_place(OneModel(FleetModel.fit(detector, ["a", "b"], Group.of(histories))))
+    place = open_place(OneModel(FleetModel.fit(detector, ["b", "a"], Group.of(histories))))
     place.send(*run("b", 1000 + rng.normal(0, 1, 50)), *run("a", [*(10 + rng.normal(0, 1, 20)), 25, 30, 10, 10]))
     place.drain()
     (one,) = place.anomalies()

@@ -6,7 +6,7 @@ from atalaia.core.anomalies import AnomalyState, FeedbackKind
 from atalaia.core.errors import Invalid, Missing
 from atalaia.core.facts import FeedbackGiven
 from atalaia.signals import service as module
-from atalaia.signals.store.history import TailRow
+from atalaia.signals.store.history import TailPointsRow, TailRow
 from tests.signals.builders import NO_FILTER, us
 
 MINUTE = 60
@@ -266,6 +266,7 @@ def test_points_that_wait_to_be_scored_are_found_at_once(place):
 def test_a_series_whose_points_never_came_has_none(place):
     place.send(("a", 0, 1.0))
     with place.database.write() as session:
+        session.execute(delete(TailPointsRow))
         session.execute(delete(TailRow))
     start, end, points = place.signals.points("a", None, None)
     assert (len(points), end - start) == (0, WEEK * 1_000_000)

@@ -1,7 +1,8 @@
 """A trained model of one fleet: a detector, what it learnt of each series, and how well."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import isfinite
 from typing import Any
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from atalaia.algorithms.artifacts import Member, pack, unpack
 from atalaia.algorithms.detectors import DETECTORS, Detector, State, make_detector
+from atalaia.algorithms.detectors.bands import judge_one
 from atalaia.algorithms.detectors.spread import usable
 from atalaia.algorithms.sentences import sentence
 from atalaia.core.errors import Broken, Invalid
@@ -40,6 +42,9 @@ class FleetModel:
     readiness
         int8[m]: 0 for a series that had too few points to be learnt (fewer than the detector's `min_points`), 2 for
         one with ten times as many or more, 1 between.
+    bands
+        What the detector expects of each series and how far values may be from it, float64[m] each, where neither
+        depends on the time; None where they do.
     trained
         Training metrics, see `metrics`.
     """
@@ -49,10 +54,10 @@ class FleetModel:
     state: State
     readiness: NDArray[np.int8]
     trained: Mapping[str, float]
-    _rows: dict[str, int] = field(init=False, repr=False)
+    bands: tuple[FloatArray, FloatArray] | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_rows", {name: row for row, name in enumerate(self.series_ids)})
+        object.__setattr__(self, "bands", self.detector.bands(self.state))
 
     @staticmethod
     def fit(detector: Detector, series_ids: Sequence[str], group: Group) -> "FleetModel":
@@ -63,14 +68,43 @@ class FleetModel:
         ValueError
             If there are not as many different names as series.
         """
-        if len(set(series_ids)) != len(group) or len(series_ids) != len(group):
-            raise ValueError("a group needs one name for each of its series, and no name twice")
-        state = detector.fit(group)
-        points = state["points"]
-        readiness = (points >= detector.min_points).astype(np.int8)
-        readiness += points >= ENOUGH * detector.min_points
-        trained = _measure(detector, state, group, readiness)
-        return FleetModel(detector, tuple(series_ids), state, readiness, trained)
+        if len(series_ids) != len(group):
+            raise ValueError("a group needs one name for each of its series")
+        return FleetModel.fit_parts(detector, series_ids, [(np.arange(len(group)), group)])
+
+    @staticmethod
+    def fit_parts(
+        detector: Detector, series_ids: Sequence[str], parts: Iterable[tuple[IntArray, Group]]
+    ) -> "FleetModel":
+        """Return the model that `detector` learns, from histories that come in parts.
+
+        Series are learnt one by one, so that the result does not depend on the parts, and one part at a time is all
+        that has to be in memory.
+
+        Parameters
+        ----------
+        parts
+            Positions in `series_ids`, and the histories of those series in the same order. A series that no part
+            brings is not learnt.
+
+        Raises
+        ------
+        ValueError
+            If a name stands there twice.
+        """
+        if len(set(series_ids)) != len(series_ids):
+            raise ValueError("each series needs one name of its own")
+        state = {name: array.copy() for name, array in detector.fit(_nothing(len(series_ids))).items()}
+        trained: dict[str, float] = {}
+        for places, group in parts:
+            learnt = detector.fit(group)
+            for name, array in learnt.items():
+                state[name][places] = array
+            for name, amount in _measured(detector, learnt, group).items():
+                trained[name] = trained.get(name, 0.0) + amount
+        readiness = _readiness(detector, state["points"])
+        metrics = _metrics(detector, trained, len(series_ids), readiness)
+        return FleetModel(detector, tuple(series_ids), state, readiness, metrics)
 
     def score(self, rows: IntArray, timestamps: IntArray, values: FloatArray) -> Scores:
         """Return the scores of n points; `rows` are positions of series, see `row_of`.
@@ -85,9 +119,29 @@ class FleetModel:
             raise IndexError("a row is negative")
         return self.detector.score(self.state, rows, timestamps, values)
 
+    def alive(self) -> "FleetModel":
+        """Return the same model with a state of its own, which a streaming detector may go on teaching."""
+        state = {name: array.copy() for name, array in self.state.items()}
+        return FleetModel(self.detector, self.series_ids, state, self.readiness, self.trained)
+
+    def score_one(self, row: int, timestamp: int, value: float) -> tuple[float, float, float, float, int]:
+        """Return score, expected value, lower and upper end of the band, and part, of one point."""
+        if self.bands is not None:
+            expected, allowed = self.bands[0].item(row), self.bands[1].item(row)
+            return judge_one(value, expected, allowed), expected, expected - allowed, expected + allowed, 0
+        at = np.array([row]), np.array([timestamp]), np.array([value], np.float64)
+        scores = self.detector.score(self.state, *at)
+        band = (scores.expected.item(0), scores.lower.item(0), scores.upper.item(0))
+        return scores.score.item(0), *band, scores.part.item(0)
+
     def row_of(self, series_id: str) -> int | None:
         """Return the position of a series, None if the model does not know it."""
         return self._rows.get(series_id)
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        # Made when it is first asked for: those who serve a whole fleet go by rows.
+        return {name: row for row, name in enumerate(self.series_ids)}
 
     def confidence(self, row: int) -> Confidence:
         """Return high, medium or low for readiness 2, 1 or 0."""
@@ -95,9 +149,15 @@ class FleetModel:
 
     def explain(self, scores: Scores, i: int, value: float) -> Explanation:
         """Return why point `i` of `scores`, which was `value`, has its score."""
-        part = self.detector.parts[int(scores.part[i])]
-        expected, lower, upper = float(scores.expected[i]), float(scores.lower[i]), float(scores.upper[i])
-        text = sentence(float(scores.score[i]), value, expected, lower, upper, part)
+        band = (float(scores.expected[i]), float(scores.lower[i]), float(scores.upper[i]))
+        return self.explain_one(value, float(scores.score[i]), *band, int(scores.part[i]))
+
+    def explain_one(
+        self, value: float, score: float, expected: float, lower: float, upper: float, decider: int
+    ) -> Explanation:
+        """Return why `value` has its score, see `score_one`."""
+        part = self.detector.parts[decider]
+        text = sentence(score, value, expected, lower, upper, part)
         if not isfinite(expected):
             return Explanation(None, None, None, part, text)
         return Explanation(expected, lower, upper, part, text)
@@ -132,8 +192,8 @@ class FleetModel:
         return pack(header, {**self.state, _READINESS: self.readiness})
 
     @staticmethod
-    def from_bytes(data: bytes, registry: Mapping[str, type[Detector]] = DETECTORS) -> "FleetModel":
-        """Return the model that `to_bytes` wrote.
+    def from_bytes(data: bytes | memoryview, registry: Mapping[str, type[Detector]] = DETECTORS) -> "FleetModel":
+        """Return the model that `to_bytes` wrote; its arrays stay in `data` and cannot be written.
 
         Nothing in `data` is run, and nothing is allocated that exceeds its size.
 
@@ -196,35 +256,53 @@ def _check_range(name: str, array: NDArray[Any], low: float, high: float) -> Non
         raise ValueError(f"array {name} holds values that no training gives")
 
 
-def _measure(detector: Detector, state: State, group: Group, readiness: NDArray[np.int8]) -> dict[str, float]:
-    """Return the training metrics, from scoring the training points chunk by chunk."""
-    scored = strange = unusable = 0
-    error = 0.0
+def _nothing(series: int) -> Group:
+    return Group(np.empty(0, np.int64), np.empty(0), np.zeros(series + 1, np.int64))
+
+
+def _readiness(detector: Detector, points: NDArray[Any]) -> NDArray[np.int8]:
+    readiness = (points >= detector.min_points).astype(np.int8)
+    readiness += points >= ENOUGH * detector.min_points
+    return readiness
+
+
+def _measured(detector: Detector, state: State, group: Group) -> dict[str, float]:
+    """Return sums over the training points, scored chunk by chunk, and what decides in how many series."""
+    sums = dict.fromkeys(("points", "points_ignored", "scored", "strange", "error"), 0.0)
     for start in range(0, len(group.values), _CHUNK_POINTS):
         chunk = slice(start, start + _CHUNK_POINTS)
         places = np.arange(start, min(start + _CHUNK_POINTS, len(group.values)))
         rows = np.searchsorted(group.indptr, places, side="right") - 1
         values = group.values[chunk]
         score = detector.score(state, rows, group.timestamps[chunk], values).score
-        known = usable(values) & ~np.isnan(score)
-        unusable += len(values) - int(usable(values).sum())
-        scored += int(known.sum())
-        strange += int((score[known] > THRESHOLD).sum())
-        error += float(np.minimum(score[known], 10.0).sum())
+        can_teach = usable(values)
+        known = can_teach & ~np.isnan(score)
+        sums["points"] += int(can_teach.sum())
+        sums["points_ignored"] += int((~can_teach).sum())
+        sums["scored"] += int(known.sum())
+        sums["strange"] += int((score[known] > THRESHOLD).sum())
+        sums["error"] += float(np.minimum(score[known], 10.0).sum())
+    return sums | _deciders(detector, state, group)
+
+
+def _metrics(
+    detector: Detector, sums: Mapping[str, float], series: int, readiness: NDArray[np.int8]
+) -> dict[str, float]:
+    scored = sums.get("scored", 0.0)
     return {
-        "series": float(len(group)),
+        "series": float(series),
         "series_ready": float((readiness > 0).sum()),
-        "points": float(len(group.values) - unusable),
-        "points_ignored": float(unusable),
-        "training_anomaly_share": strange / scored if scored else 0.0,
-        "training_error": error / scored if scored else 0.0,
-        **_deciders(detector, state, group, readiness),
+        "points": sums.get("points", 0.0),
+        "points_ignored": sums.get("points_ignored", 0.0),
+        "training_anomaly_share": sums["strange"] / scored if scored else 0.0,
+        "training_error": sums["error"] / scored if scored else 0.0,
+        **{f"series_{name}": sums.get(f"series_{name}", 0.0) for name in detector.parts},
     }
 
 
-def _deciders(detector: Detector, state: State, group: Group, readiness: NDArray[np.int8]) -> dict[str, float]:
+def _deciders(detector: Detector, state: State, group: Group) -> dict[str, float]:
     """Return for each part of the detector in how many series it decides, by the last point of each."""
-    rows = np.flatnonzero(readiness > 0)
+    rows = np.flatnonzero(_readiness(detector, state["points"]) > 0)
     last = group.indptr[rows + 1] - 1
     part = detector.score(state, rows, group.timestamps[last], group.values[last]).part
     counts = np.bincount(part, minlength=len(detector.parts))

@@ -1,14 +1,14 @@
 """Running statistics of many series, folded in batch by batch."""
 
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from math import exp, isnan, log
 
 import numpy as np
 from numpy.typing import NDArray
 
-from atalaia.core.points import FloatArray, IntArray
-
-_Array = TypeVar("_Array", bound=NDArray[Any])
+from atalaia.algorithms.compiled import compiled
+from atalaia.algorithms.ordering import by_series
+from atalaia.core.points import FloatArray, IntArray, NumberArray
 
 STEP_WEIGHT = 0.05
 """What one new step weighs against all before it."""
@@ -16,7 +16,7 @@ STEP_WEIGHT = 0.05
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Running:
-    """What is known of m series without their points.
+    """What is known of m series without their points. `fold` changes the arrays in place.
 
     Attributes
     ----------
@@ -75,85 +75,83 @@ class Running:
         )
 
 
-def fold(state: Running, rows: IntArray, timestamps: IntArray, values: FloatArray) -> Running:
-    """Return `state` with a batch of points added; `state` itself stays as it is.
+def fold(
+    state: Running, rows: IntArray | NumberArray, timestamps: IntArray, values: FloatArray
+) -> NDArray[np.bool_]:
+    """Add a batch of points to `state`, in place; return bool[n], which points took part.
 
-    Only points newer than the last one of their series take part. However a stream is cut into batches, the result
-    is the same but for rounding. Mean and squares are merged pairwise, which is stable for values far from 0 (Chan,
-    Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances", 1979). The step
-    is the geometric mean of the distances between points, exponentially weighted (`STEP_WEIGHT`), so that a gap of
-    hundreds of steps less than doubles it.
+    Only points newer than the last one of their series take part: late and repeated ones do not, nor do those of
+    them that stand behind a newer one in the batch. However a stream is cut into batches, the result is the same to
+    the last bit. Mean and squares are updated point by point, which is stable for values far from 0 (Welford, "Note
+    on a method for calculating corrected sums of squares and products", 1962). The step is the geometric mean of
+    the distances between points, exponentially weighted (`STEP_WEIGHT`), so that a gap of hundreds of steps less
+    than doubles it.
 
     Parameters
     ----------
     rows
-        int64[n], position of the series of each point, 0 to m - 1.
+        int64[n] or int32[n], position of the series of each point, 0 to m - 1, in any order.
     timestamps
-        int64[n], microseconds since the epoch.
+        int64[n], microseconds since the epoch, in order inside each series.
     values
-        float64[n], finite; magnitudes over 1e150 make `m2` infinite. The points are sorted by (row, timestamp),
-        without repeats.
+        float64[n], finite; magnitudes over 1e150 make `m2` infinite.
+
+    Raises
+    ------
+    IndexError
+        If a row is not the position of a series; nothing has changed then.
     """
-    news = (state.count[rows] == 0) | (timestamps > state.last_ts[rows])
-    rows, timestamps, values = rows[news], timestamps[news], values[news]
-    if not len(rows):
-        return state
-    starts, counts = _runs(rows)
-    lasts = starts + counts - 1
-    touched = rows[starts]
-    with np.errstate(over="ignore", invalid="ignore"):
-        count, mean, m2 = _moments(state, touched, values, starts, counts)
-    first_ts = np.where(state.count[touched] == 0, timestamps[starts], state.first_ts[touched])
-    return Running(
-        count=_with(state.count, touched, count),
-        mean=_with(state.mean, touched, mean),
-        m2=_with(state.m2, touched, m2),
-        first_ts=_with(state.first_ts, touched, first_ts),
-        last_ts=_with(state.last_ts, touched, timestamps[lasts]),
-        last_value=_with(state.last_value, touched, values[lasts]),
-        step_us=_with(state.step_us, *_steps(state, rows, timestamps)),
-    )
+    rows = np.ascontiguousarray(rows, np.int64)
+    timestamps, values = np.ascontiguousarray(timestamps, np.int64), np.ascontiguousarray(values, np.float64)
+    order = by_series(rows, len(state))
+    if order is not None:
+        rows, timestamps, values = rows[order], timestamps[order], values[order]
+    columns = (state.count, state.mean, state.m2, state.first_ts, state.last_ts, state.last_value, state.step_us)
+    newer = np.zeros(len(rows), np.bool_)
+    _fold(*columns, rows, timestamps, values, newer)
+    if order is None:
+        return newer
+    took_part = np.empty(len(rows), np.bool_)
+    took_part[order] = newer
+    return took_part
 
 
-def _with(old: _Array, rows: IntArray, new: NDArray[Any]) -> _Array:
-    changed = old.copy()
-    changed[rows] = new
-    return changed
+@compiled
+def _fold(
+    count: IntArray,
+    mean: FloatArray,
+    m2: FloatArray,
+    first_ts: IntArray,
+    last_ts: IntArray,
+    last_value: FloatArray,
+    step_us: FloatArray,
+    rows: IntArray,
+    timestamps: IntArray,
+    values: FloatArray,
+    newer: NDArray[np.bool_],
+) -> None:
+    for i in range(len(rows)):
+        row, moment, value = rows[i], timestamps[i], values[i]
+        seen = count[row]
+        if seen == 0:
+            first_ts[row] = moment
+        elif moment <= last_ts[row]:
+            continue
+        else:
+            step_us[row] = _step(float(step_us[row]), float(moment - last_ts[row]))
+        count[row] = seen + 1
+        delta = value - mean[row]
+        mean[row] += delta / (seen + 1)
+        m2[row] += delta * (value - mean[row])
+        last_ts[row] = moment
+        last_value[row] = value
+        newer[i] = True
 
 
-def _runs(rows: IntArray) -> tuple[IntArray, IntArray]:
-    """Return where each run of equal `rows` starts, and how long it is."""
-    starts = np.flatnonzero(np.concatenate([[True], rows[1:] != rows[:-1]]))
-    return starts, np.diff(starts, append=len(rows))
-
-
-def _moments(
-    state: Running, rows: IntArray, values: FloatArray, starts: IntArray, counts: IntArray
-) -> tuple[IntArray, FloatArray, FloatArray]:
-    """Return count, mean and m2 of `rows`, those of `state` and those of their runs in `values` taken together."""
-    mean = np.add.reduceat(values, starts) / counts
-    m2 = np.add.reduceat((values - np.repeat(mean, counts)) ** 2, starts)
-    before = state.count[rows]
-    delta = mean - state.mean[rows]
-    share = counts / (before + counts)
-    return before + counts, state.mean[rows] + delta * share, state.m2[rows] + m2 + delta**2 * before * share
-
-
-def _steps(state: Running, rows: IntArray, timestamps: IntArray) -> tuple[IntArray, FloatArray]:
-    """Return which series have a new step, and it: s becomes s ** (1 - w) * distance ** w, point by point."""
-    starts, _ = _runs(rows)
-    before = np.concatenate([timestamps[:1], timestamps[:-1]])
-    before[starts] = state.last_ts[rows[starts]]
-    # The very first point of a series has no distance to another.
-    measured = np.ones(len(rows), np.bool_)
-    measured[starts] = state.count[rows[starts]] > 0
-    rows, distances = rows[measured], np.log((timestamps - before)[measured])
-    if not len(rows):
-        return rows, distances
-    starts, counts = _runs(rows)
-    old = np.log(state.step_us[rows[starts]])
-    # The first distance is the step; folding it once more changes nothing.
-    old = np.where(np.isnan(old), distances[starts], old)
-    later = np.repeat(starts + counts, counts) - 1 - np.arange(len(rows))
-    folded = np.add.reduceat(STEP_WEIGHT * (1 - STEP_WEIGHT) ** later * distances, starts)
-    return rows[starts], np.exp(old * (1 - STEP_WEIGHT) ** counts + folded)
+@compiled
+def _step(old: float, distance: float) -> float:
+    """Return the usual distance after one more: s becomes s ** (1 - w) * distance ** w."""
+    if isnan(old):
+        return distance
+    # Most series are regular, and a power takes longer than all the rest.
+    return old if distance == old else old * exp(STEP_WEIGHT * log(distance / old))

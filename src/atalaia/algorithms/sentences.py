@@ -4,6 +4,7 @@ from math import floor, isfinite, isnan, log10
 
 _WHEN = {"season_day": " for this time of day", "season_week": " for this time of the week"}
 _FAR = 1000.0
+_FORMATS = tuple(f",.{decimals}f" for decimals in range(13))
 
 
 def sentence(score: float, value: float, expected: float, lower: float, upper: float, part: str) -> str:
@@ -17,13 +18,14 @@ def sentence(score: float, value: float, expected: float, lower: float, upper: f
     if not isfinite(expected):
         return "no opinion: this series had too few points to learn from"
     decimals = _decimals(upper - lower)
-    usual, low, high = (_shown(number, decimals) for number in (expected, lower, upper))
+    low, high = _shown(lower, decimals), _shown(upper, decimals)
     when = _WHEN.get(part, "")
+    if lower <= value <= upper:
+        return f"{_shown(value, decimals)} is inside the expected band {low} to {high}{when}"
+    usual = _shown(expected, decimals)
     if isnan(value):
         return f"no opinion: the value is missing; {usual} was expected (band {low} to {high}){when}"
     seen = _shown(value, decimals)
-    if lower <= value <= upper:
-        return f"{seen} is inside the expected band {low} to {high}{when}"
     side = "above" if value > upper else "below"
     times = f"{score:.1f}" if score < _FAR else f"more than {_FAR:,.0f}"
     return (
@@ -37,8 +39,9 @@ def _decimals(width: float) -> int:
 
 
 def _shown(number: float, decimals: int) -> str:
-    if not isfinite(number) or abs(number) >= 1e15:
+    if not -1e15 < number < 1e15:
         return f"{number:.4g}"
-    text = f"{number:,.{decimals}f}"
-    text = text.rstrip("0").rstrip(".") if "." in text else text
+    text = format(number, _FORMATS[decimals])
+    if decimals:
+        text = text.rstrip("0").rstrip(".")
     return "0" if text == "-0" else text

@@ -12,6 +12,7 @@ from atalaia.kit.blobs import Blobs
 from atalaia.kit.database import Database
 from atalaia.kit.facts import Outbox
 from atalaia.kit.jobs import JobQueue, Worker
+from atalaia.kit.logs import EventLog
 from atalaia.kit.telemetry import Telemetry
 from atalaia.kit.threads import Loop
 from atalaia.lifecycle import tasks as lifecycle_tasks
@@ -19,8 +20,9 @@ from atalaia.lifecycle.deployments import DeploymentList
 from atalaia.lifecycle.service import Lifecycle
 from atalaia.serving.service import Serving
 from atalaia.signals import tasks as signals_tasks
+from atalaia.signals.known import KnownSeries
+from atalaia.signals.memory import Memory
 from atalaia.signals.service import Signals
-from atalaia.signals.statistics import SeriesStatistics
 
 _log = structlog.get_logger(__name__)
 
@@ -37,18 +39,19 @@ class Atalaia:
         self.outbox = Outbox(self.database)
         self.queue = JobQueue(self.database, lease_s=settings.job_lease_s, backoff_s=settings.job_backoff_s)
         self.registry = MlflowRegistry(settings.data_dir.absolute() / "mlflow")
+        memory = Memory(self.database, self.blobs)
         self.serving = Serving(
             self.database,
             self.blobs,
             self.outbox,
             DeploymentList(self.database),
             self.registry,
-            SeriesStatistics(self.database),
+            KnownSeries(self.database, memory),
             settings.serving,
             self.telemetry,
         )
         self.signals = Signals(
-            self.database, self.blobs, self.outbox, self.serving, settings.signals, self.telemetry
+            self.database, self.blobs, self.outbox, self.serving, memory, settings.signals, self.telemetry
         )
         self.lifecycle = Lifecycle(
             self.database,
@@ -68,6 +71,9 @@ class Atalaia:
         self.worker = Worker(self.database, self.queue, works, telemetry=self.telemetry)
         self.scheduler = Loop("scheduler", self._schedule, every_s=settings.schedule_every_s)
         self.messenger = Loop("facts", self._deliver, every_s=1.0)
+        self.events = EventLog(as_json=settings.log_format == "json")
+        self.writer = Loop("events", self.events.flush, every_s=0.25)
+        self.learner = Loop("learner", self.signals.share, every_s=settings.signals.store_memory_s)
         self.roles: frozenset[str] = frozenset()
         self.is_ready = False
 
@@ -90,10 +96,13 @@ class Atalaia:
         if "worker" in self.roles:
             self.signals.follower.start()
             self.worker.start()
+        elif "predictor" in self.roles:
+            self.learner.start()
         if "scheduler" in self.roles:
             self.scheduler.start()
         self.outbox.deliver_by(self.messenger.wake)
         self.messenger.start()
+        self.writer.start()
         self.is_ready = True
 
     def close(self) -> None:
@@ -101,9 +110,12 @@ class Atalaia:
         self.is_ready = False
         self.scheduler.stop()
         self.worker.stop()
-        self.signals.follower.stop()
+        self.learner.stop()
+        self.signals.stop()
         self.messenger.stop()
         self.serving.stop()
+        self.writer.stop()
+        self.events.flush()
         self.database.close()
 
     def _schedule(self) -> bool:

@@ -16,18 +16,24 @@ from starlette.types import ASGIApp
 from atalaia import __version__
 from atalaia.app.build import Atalaia, build
 from atalaia.app.settings import Settings
+from atalaia.connectors.prometheus import RemoteWriteDoor, WriteLimits, write_router
 from atalaia.core.errors import AtalaiaError, Missing, Unavailable
 from atalaia.kit.jobs.api import jobs_router
+from atalaia.kit.web.hot import HotFront, HotRoute
 from atalaia.kit.web.middleware import Front
 from atalaia.kit.web.problems import ProblemOut, install_problems
 from atalaia.lifecycle import api as lifecycle_api
 from atalaia.lifecycle.training import KIND as TRAINING
 from atalaia.serving import api as serving_api
+from atalaia.serving.doors import PredictionDoors
+from atalaia.serving.inference_api import InferenceApi
+from atalaia.serving.oip import InferenceDoors
 from atalaia.serving.schemas import BatchIn, PredictIn
 from atalaia.signals import api as signals_api
-from atalaia.signals.schemas import PointColumns, PointRows
+from atalaia.signals.doors import PointDoors
+from atalaia.signals.schemas import PointColumns, PointNumbers, PointRows
 
-_NOT_SEEN_BY_FASTAPI = (PointRows, PointColumns, PredictIn, BatchIn, ProblemOut)
+_NOT_SEEN_BY_FASTAPI = (PointRows, PointColumns, PointNumbers, PredictIn, BatchIn, ProblemOut)
 _STATIC = "/docs/static"
 _PROBLEM = {
     "description": "A problem",
@@ -42,7 +48,9 @@ def make_app(atalaia: Atalaia) -> FastAPI:
     install_problems(app)
     app.include_router(_system_router(atalaia))
     if "predictor" in atalaia.roles:
-        app.include_router(serving_api.serving_router(atalaia.serving))
+        app.include_router(serving_api.serving_router(atalaia.serving, _prediction_doors(atalaia)))
+        inference_api = InferenceApi(_inference_doors(atalaia), atalaia.serving, lambda: atalaia.is_ready)
+        app.include_router(inference_api.router())
     if "api" in atalaia.roles:
         for router in _control_plane(atalaia):
             app.include_router(router)
@@ -52,8 +60,48 @@ def make_app(atalaia: Atalaia) -> FastAPI:
 
 
 def with_front(app: FastAPI, atalaia: Atalaia) -> ASGIApp:
-    """Return `app` behind limits, request ids and metrics."""
-    return Front(app, telemetry=atalaia.telemetry, max_body_bytes=atalaia.settings.max_body_bytes)
+    """Return `app` behind limits, request ids and metrics, and its hot doors in front of it."""
+    settings = atalaia.settings
+    front = Front(app, telemetry=atalaia.telemetry, max_body_bytes=settings.max_body_bytes)
+    return HotFront(
+        front,
+        _hot_routes(atalaia),
+        telemetry=atalaia.telemetry,
+        events=atalaia.events,
+        max_body_bytes=settings.max_body_bytes,
+        max_inflight_bytes=settings.max_inflight_bytes,
+    )
+
+
+def _hot_routes(atalaia: Atalaia) -> list[HotRoute]:
+    routes: list[HotRoute] = []
+    if "predictor" in atalaia.roles:
+        routes += _prediction_doors(atalaia).routes()
+        routes += _inference_doors(atalaia).routes()
+    if "api" in atalaia.roles:
+        routes += PointDoors(atalaia.signals).routes()
+        routes += _write_door(atalaia).routes()
+    return routes
+
+
+def _inference_doors(atalaia: Atalaia) -> InferenceDoors:
+    return InferenceDoors(atalaia.serving)
+
+
+def _write_door(atalaia: Atalaia) -> RemoteWriteDoor:
+    settings = atalaia.settings.signals
+    limits = WriteLimits(max_points=settings.max_batch_points)
+    return RemoteWriteDoor(
+        atalaia.signals,
+        atalaia.telemetry,
+        limits,
+        max_ahead_s=settings.max_ahead_s,
+        max_new_series=settings.max_new_series,
+    )
+
+
+def _prediction_doors(atalaia: Atalaia) -> PredictionDoors:
+    return PredictionDoors(atalaia.serving, atalaia.events)
 
 
 def openapi_document() -> dict[str, Any]:
@@ -70,13 +118,14 @@ def _control_plane(atalaia: Atalaia) -> list[APIRouter]:
     def fleet_of(series_id: str) -> str | None:
         with atalaia.database.read() as session:
             try:
-                return atalaia.signals.catalogue.series(session, series_id).fleet_id
+                return atalaia.signals.catalogue.row(session, series_id).fleet_id
             except Missing:  # trained on data that came with the request
                 return None
 
     jobs = (atalaia.database, atalaia.queue)
     return [
-        signals_api.points_router(atalaia.signals),
+        write_router(_write_door(atalaia)),
+        signals_api.points_router(atalaia.signals, PointDoors(atalaia.signals)),
         signals_api.catalogue_router(atalaia.signals),
         signals_api.anomalies_router(atalaia.signals),
         jobs_router(*jobs, "/api/v1/training/jobs", (TRAINING,)),
@@ -158,6 +207,6 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         for operations in document["paths"].values():
             for operation in operations.values():
                 operation["responses"].pop("422", None)  # FastAPI's own form, which is never sent
-                operation["responses"]["default"] = _PROBLEM
+                operation["responses"].setdefault("default", _PROBLEM)
         app.openapi_schema = document
     return app.openapi_schema

@@ -48,6 +48,9 @@ class Settings(BaseSettings):
     )
     busy_timeout_s: float = Field(default=10.0, gt=0, description="How long a writer waits for another.")
     max_body_bytes: int = Field(default=32 * 2**20, ge=1024, description="Size of the largest body that is read.")
+    max_inflight_bytes: int = Field(
+        default=256 * 2**20, ge=2**20, description="Size of all bodies of hot doors that are worked on at a time."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="What is logged.")
     log_format: Literal["json", "console"] = Field(default="json", description="JSON lines, or for people.")
     job_lease_s: float = Field(

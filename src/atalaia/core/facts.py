@@ -62,6 +62,23 @@ class ModelPromoted(Fact):
     previous_archived: bool
 
 
+@dataclass(frozen=True, slots=True)
+class ChallengerChanged(Fact):
+    """A version is scored beside the one in Production from now on; 0 for none."""
+
+    name = "ChallengerChanged"
+    model_id: str
+    version: int
+
+
 FACTS: dict[str, type[Fact]] = {
-    fact.name: fact for fact in (AnomalyOpened, AnomalyClosed, FeedbackGiven, ModelRegistered, ModelPromoted)
+    fact.name: fact
+    for fact in (
+        AnomalyOpened,
+        AnomalyClosed,
+        FeedbackGiven,
+        ModelRegistered,
+        ModelPromoted,
+        ChallengerChanged,
+    )
 }

@@ -103,10 +103,12 @@ class ModelVersion:
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """A version in Production, as those who serve it need it.
+    """A version that serves, as those who serve it need it.
 
     Attributes
     ----------
+    stage
+        Production: the champion, which answers. Staging: the challenger, which is scored beside it and compared.
     revision
         Grows with every change of any deployment, so that a server can ask for what is new.
     run_id
@@ -120,3 +122,4 @@ class Deployment:
     size_bytes: int
     run_id: str
     revision: int
+    stage: Stage = Stage.PRODUCTION

@@ -1,10 +1,12 @@
 """The one door to pyarrow for points: Arrow bytes for the tail, Parquet for blocks.
 
+In a block, the values of series with few decimals are whole numbers (columns `whole` and `decimals`, see
+`kit.decimals`), all others are floats (column `value`); a column that no series of the block needs is left out.
 pyarrow ships no types, so its objects stay inside this module.
 """
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -16,27 +18,40 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from atalaia.core.errors import Broken
-from atalaia.core.points import NumberArray, Points
+from atalaia.core.points import IntArray, NumberArray, Points
+from atalaia.kit.decimals import RAW, Scaled, scale, unscale
+from atalaia.kit.narrow import UNITS, Narrow, narrow, widen
 
-_SCHEMA: Any = pa.schema([("series", pa.int32()), ("timestamp", pa.int64()), ("value", pa.float64())])
-_IPC: Any = pa.ipc.IpcWriteOptions(compression="lz4")
 ROW_GROUP = 16_384
 """Rows that are read together; a series' share of a block is pruned to them."""
 _NOTHING = (2**31 - 1, -1)
 """Smallest and largest series number of a row group without rows."""
+_SCALED_POINTS = 4
+"""Points of a series, on average, from which its values are kept as whole numbers."""
+Span = tuple[int, int]
+"""A range of time in microseconds; it holds its start, but not its end."""
 
 
 def points_to_ipc(points: Points) -> bytes:
-    """Return `points` as an Arrow IPC stream."""
-    batch = pa.record_batch([points.series, points.timestamps, points.values], schema=_SCHEMA)
+    """Return `points` as an Arrow IPC stream.
+
+    Series and times take as few bytes as they need (see `kit.narrow`); how they did it stands in the metadata.
+    """
+    columns: dict[str, Any] = {"value": points.values}
+    how: dict[str, str] = {}
+    for name, packed in (("series", narrow(points.series)), ("timestamp", narrow(points.timestamps, UNITS))):
+        how[name] = f"{packed.smallest} {packed.unit}"
+        if packed.multiples is not None:
+            columns[name] = packed.multiples
+    batch = pa.record_batch(columns, metadata=how)
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, _SCHEMA, options=_IPC) as writer:
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
         writer.write_batch(batch)
     return sink.getvalue().to_pybytes()
 
 
 def points_from_ipc(data: bytes) -> Points:
-    """Return the points of an Arrow IPC stream made by `points_to_ipc`.
+    """Return the points of an Arrow IPC stream made by `points_to_ipc`, of this release or of the first.
 
     Raises
     ------
@@ -44,23 +59,52 @@ def points_from_ipc(data: bytes) -> Points:
         When it is damaged.
     """
     with _checked("a batch of points"), pa.ipc.open_stream(data) as reader:
-        return _points(reader.read_all())
+        table = reader.read_all()
+        if table.schema.metadata is None:
+            return _points(table)
+        values = table.column("value").to_numpy()
+        series = _widened(table, "series", len(values), np.int32)
+        return Points(series, _widened(table, "timestamp", len(values), np.int64), values)
+
+
+def _widened(table: Any, name: str, size: int, kind: type[Any]) -> Any:
+    smallest, unit = map(int, table.schema.metadata[name.encode()].split())
+    multiples = table.column(name).to_numpy() if name in table.column_names else None
+    return widen(Narrow(smallest, unit, multiples), size, kind)
 
 
 def points_to_parquet(points: Points) -> bytes:
-    """Return `points`, sorted by series and time, as a Parquet file with page checksums."""
+    """Return `points`, sorted by series and time, as a Parquet file with page checksums.
+
+    Minus zero becomes zero in a series of few decimals; the two are equal.
+    """
+    columns = {"series": points.series, "timestamp": points.timestamps, **_values(points)}
+    deltas = [name for name in ("timestamp", "whole") if name in columns]
     sink = BytesIO()
     pq.write_table(
-        pa.table([points.series, points.timestamps, points.values], schema=_SCHEMA),
+        pa.table(columns),
         sink,
         row_group_size=ROW_GROUP,
         compression="zstd",
-        use_dictionary=cast("Any", ["series", "value"]),
-        column_encoding={"timestamp": "DELTA_BINARY_PACKED"},
+        use_dictionary=cast("Any", [name for name in ("series", "decimals") if name in columns]),
+        column_encoding=dict.fromkeys(deltas, "DELTA_BINARY_PACKED"),
+        write_statistics=cast("Any", ["series", "timestamp"]),
         write_page_checksum=True,
         data_page_size=64 * 1024,
     )
     return sink.getvalue()
+
+
+def _values(points: Points) -> dict[str, Any]:
+    """Return the columns that hold the values."""
+    if len(points) < _SCALED_POINTS * (1 + np.count_nonzero(points.series[1:] != points.series[:-1])):
+        return {"value": points.values}  # to look at each series costs more than it saves: they are merged soon
+    scaled = scale(points.series, points.values)
+    raw = scaled.decimals == RAW
+    if bool(raw.all()):
+        return {"value": points.values}
+    columns: dict[str, Any] = {"decimals": scaled.decimals, "whole": scaled.whole}
+    return {**columns, "value": np.where(raw, points.values, 0.0)} if bool(raw.any()) else columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +117,19 @@ class Footer:
         pyarrow's own footer, kept so that the file need not be asked again.
     first, last
         int32[g], smallest and largest series number of each row group.
+    rows
+        int64[g], rows of each row group.
     """
 
     metadata: Any
     first: NumberArray
     last: NumberArray
+    rows: IntArray
+
+    @property
+    def memory_bytes(self) -> int:
+        """About how much memory it takes."""
+        return 3 * int(self.metadata.serialized_size)
 
 
 def read_footer(path: Path) -> Footer:
@@ -90,32 +142,30 @@ def read_footer(path: Path) -> Footer:
     """
     with _checked(f"the block {path.name}"):
         metadata = pq.read_metadata(path)
-    statistics = [metadata.row_group(i).column(0).statistics for i in range(metadata.num_row_groups)]
+    groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+    statistics = [group.column(0).statistics for group in groups]
     first = np.array([s.min if s else _NOTHING[0] for s in statistics], np.int32)
-    return Footer(metadata, first, np.array([s.max if s else _NOTHING[1] for s in statistics], np.int32))
+    last = np.array([s.max if s else _NOTHING[1] for s in statistics], np.int32)
+    return Footer(metadata, first, last, np.array([group.num_rows for group in groups], np.int64))
 
 
-def read_series(path: Path, footer: Footer, numbers: NumberArray) -> Points:
-    """Return the points of the series `numbers` (sorted), reading only the row groups that may hold them.
+def read_series(path: Path, footer: Footer, numbers: NumberArray, span: Span | None = None) -> Points:
+    """Return the points of the series `numbers` (sorted) in a range, from the row groups that may hold them.
 
     Raises
     ------
     Broken
         When a page's checksum differs.
     """
-    if not len(numbers):
-        return Points.empty()
-    position = np.searchsorted(numbers, footer.first)
-    holds = (position < len(numbers)) & (numbers[np.minimum(position, len(numbers) - 1)] <= footer.last)
-    groups: Sequence[int] = np.flatnonzero(holds).tolist()
+    groups = _groups(footer, numbers, span)
     if not groups:
         return Points.empty()
     with (
         _checked(f"the block {path.name}"),
-        pq.ParquetFile(path, metadata=footer.metadata, page_checksum_verification=True) as file,
+        pq.ParquetFile(path, metadata=footer.metadata, page_checksum_verification=True, pre_buffer=False) as file,
     ):
-        points = _points(file.read_row_groups(groups, use_threads=False))
-    return points.take(np.isin(points.series, numbers))
+        points = _points_of_block(file.read_row_groups(groups, use_threads=False))
+    return part_of(points, numbers, span)
 
 
 def read_all(path: Path) -> Points:
@@ -127,15 +177,64 @@ def read_all(path: Path) -> Points:
     return read_series(path, footer, every)
 
 
+def part_of(points: Points, numbers: NumberArray, span: Span | None) -> Points:
+    """Return the points of the series `numbers` (sorted) in a range; `points` are sorted by series and time."""
+    if not len(numbers):
+        return Points.empty()
+    first = int(np.searchsorted(points.series, numbers[0]))
+    last = int(np.searchsorted(points.series, numbers[-1], side="right"))
+    points = _slice(points, first, last)
+    if len(numbers) == 1:  # then time alone is the order
+        if span is None:
+            return points
+        low, high = np.searchsorted(points.timestamps, span).tolist()
+        return _slice(points, low, high)
+    if int(numbers[-1]) - int(numbers[0]) >= len(numbers):
+        points = points.take(np.isin(points.series, numbers))
+    if span is None:
+        return points
+    return points.take((points.timestamps >= span[0]) & (points.timestamps < span[1]))
+
+
+def _slice(points: Points, first: int, last: int) -> Points:
+    return Points(points.series[first:last], points.timestamps[first:last], points.values[first:last])
+
+
+def _groups(footer: Footer, numbers: NumberArray, span: Span | None) -> list[int]:
+    """Return the row groups that may hold points of the series in the range."""
+    if not len(numbers):
+        return []
+    position = np.searchsorted(numbers, footer.first)
+    holds = (position < len(numbers)) & (numbers[np.minimum(position, len(numbers) - 1)] <= footer.last)
+    groups: list[int] = np.flatnonzero(holds).tolist()
+    if span is None or len(groups) <= 2:  # asking for the times would cost more than reading two row groups
+        return groups
+    return [group for group in groups if _overlaps(footer.metadata, group, span)]
+
+
+def _overlaps(metadata: Any, group: int, span: Span) -> bool:
+    times = metadata.row_group(group).column(1).statistics
+    return times is None or (times.max >= span[0] and times.min < span[1])
+
+
 @contextmanager
 def _checked(what: str) -> Generator[None]:
     try:
         yield
     except FileNotFoundError:
         raise
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
         raise Broken("bad_blob", f"{what} is damaged: {error}") from error
 
 
 def _points(table: Any) -> Points:
     return Points(*(table.column(name).to_numpy() for name in ("series", "timestamp", "value")))
+
+
+def _points_of_block(table: Any) -> Points:
+    names = table.column_names
+    if "whole" not in names:
+        return _points(table)
+    scaled = Scaled(table.column("whole").to_numpy(), table.column("decimals").to_numpy())
+    values = unscale(scaled, table.column("value").to_numpy() if "value" in names else None)
+    return Points(table.column("series").to_numpy(), table.column("timestamp").to_numpy(), values)

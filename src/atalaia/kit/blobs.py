@@ -6,6 +6,7 @@ its SHA-256 is the one recorded when it was written.
 
 import errno
 import hashlib
+import mmap
 import os
 import tempfile
 from collections.abc import Iterator
@@ -36,7 +37,7 @@ class Listed:
     modified_s: float
 
 
-def sha256_of(data: bytes) -> str:
+def sha256_of(data: bytes | memoryview) -> str:
     """Return the SHA-256 of `data` in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
 
@@ -86,10 +87,33 @@ class Blobs:
         try:
             data = self.path(key).read_bytes()
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-            raise Missing("unknown_blob", f"the stored object {key} is gone") from error
+            raise _gone(key) from error
         if sha256 is not None and sha256_of(data) != sha256:
-            raise Broken("bad_blob", f"the stored object {key} is damaged: its checksum differs")
+            raise _damaged(key)
         return data
+
+    def view(self, key: str, sha256: str) -> memoryview:
+        """Return the object at `key` mapped into memory, checked against `sha256`.
+
+        Processes that view the same object share its memory. It stays readable when the object is deleted.
+
+        Raises
+        ------
+        Missing
+            When there is no such object.
+        Broken
+            When its checksum differs.
+        """
+        try:
+            with self.path(key).open("rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b""
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+            raise _gone(key) from error
+        view = memoryview(mapped)
+        if sha256_of(view) != sha256:
+            raise _damaged(key)
+        return view
 
     def delete(self, key: str) -> None:
         """Remove the object at `key`; nothing happens if there is none."""
@@ -129,6 +153,14 @@ class Blobs:
             Path(part).unlink(missing_ok=True)
             raise
         _sync(target.parent)
+
+
+def _gone(key: str) -> Missing:
+    return Missing("unknown_blob", f"the stored object {key} is gone")
+
+
+def _damaged(key: str) -> Broken:
+    return Broken("bad_blob", f"the stored object {key} is damaged: its checksum differs")
 
 
 def _make_folder(folder: Path) -> None:

@@ -4,8 +4,10 @@
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Literal
 
 import structlog
@@ -17,7 +19,7 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.core import CounterMetricFamily
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
@@ -46,6 +48,12 @@ METRICS: tuple[MetricName, ...] = (
         ("series_id", "model_version", "anomaly"),
         "Points scored, on request or as they arrived.",
     ),
+    MetricName(
+        "challenger_predictions_total",
+        "counter",
+        ("model_id", "model_version", "outcome"),
+        "Points that a challenger scored beside its champion, by whether the two agreed.",
+    ),
     MetricName("model_load_duration_seconds", "histogram", ("series_id", "source"), "Time to load a model."),
     MetricName("model_cache_hit_rate", "gauge", (), "Share of predictions that found their model loaded."),
     MetricName("model_cache_bytes", "gauge", (), "Memory that loaded models take."),
@@ -58,6 +66,10 @@ METRICS: tuple[MetricName, ...] = (
     ),
     MetricName("points_received_total", "counter", (), "Points acknowledged, repeats included."),
     MetricName("points_refused_total", "counter", ("code",), "Requests with points that were refused."),
+    MetricName(
+        "remote_write_skipped_total", "counter", ("reason",), "Parts of remote-write requests that are no points."
+    ),
+    MetricName("intake_bytes", "gauge", (), "Memory of points that wait to become durable."),
     MetricName("scoring_lag_rows", "gauge", (), "Accepted batches that wait to be scored."),
     MetricName("anomalies_opened_total", "counter", (), "Anomalies opened."),
     MetricName("jobs_attempted_total", "counter", ("kind", "how"), "Attempts at jobs, by how they ended."),
@@ -72,7 +84,11 @@ class Telemetry:
         self.registry = CollectorRegistry()
         self._counters: dict[str, Counter] = {}
         self._histograms: dict[str, Histogram] = {}
+        self.requests = RequestCounts()
+        self.registry.register(_Requests(self.requests))
         for metric in METRICS:
+            if metric.name.startswith("http_request"):
+                continue
             if metric.kind == "counter":
                 self._counters[metric.name] = Counter(
                     metric.name, metric.help, metric.labels, registry=self.registry
@@ -107,6 +123,55 @@ class Telemetry:
     def render(self) -> bytes:
         """Return all metrics in the Prometheus text format."""
         return generate_latest(self.registry)
+
+
+class RequestCounts:
+    """Requests by route, in plain numbers: the hot path adds to them, and the metrics are made when they are
+    scraped.
+
+    Threads may add at the same time; one request in many millions may be lost to that.
+    """
+
+    def __init__(self) -> None:
+        self._counts: dict[tuple[str, str, int], int] = {}
+        self._buckets: dict[tuple[str, str], list[int]] = {}
+        self._seconds: dict[tuple[str, str], float] = {}
+
+    def note(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count one request."""
+        key = (method, route, status)
+        self._counts[key] = self._counts.get(key, 0) + 1
+        place = (method, route)
+        buckets = self._buckets.get(place)
+        if buckets is None:
+            buckets = self._buckets.setdefault(place, [0] * (len(SECONDS) + 1))
+        buckets[bisect_left(SECONDS, seconds)] += 1
+        self._seconds[place] = self._seconds.get(place, 0.0) + seconds
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield the metrics ``http_requests_total`` and ``http_request_duration_seconds``."""
+        total, duration = _BY_NAME["http_requests_total"], _BY_NAME["http_request_duration_seconds"]
+        counts = CounterMetricFamily(total.name, total.help, labels=total.labels)
+        for (method, route, status), count in list(self._counts.items()):
+            counts.add_metric((method, route, str(status)), count)
+        yield counts
+        times = HistogramMetricFamily(duration.name, duration.help, labels=duration.labels)
+        bounds = [*map(str, SECONDS), "+Inf"]
+        for place, buckets in list(self._buckets.items()):
+            running = list(zip(bounds, accumulate(buckets), strict=True))
+            times.add_metric(place, running, self._seconds.get(place, 0.0))
+        yield times
+
+
+class _Requests(Collector):
+    def __init__(self, requests: RequestCounts) -> None:
+        self._requests = requests
+
+    def collect(self) -> Iterable[Metric]:
+        return self._requests.collect()
+
+    def describe(self) -> Iterable[Metric]:
+        return self._requests.collect()
 
 
 def _read_or_nan(name: str, read: Callable[[], float]) -> float:

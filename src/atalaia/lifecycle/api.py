@@ -6,17 +6,20 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import JSONResponse
+from sqlalchemy.orm import Session
 
 from atalaia.core.clock import isoformat
 from atalaia.core.errors import Fault, Invalid
 from atalaia.core.models import ModelKey, Scope, parse_version, version_name
 from atalaia.kit.idempotency import once
-from atalaia.kit.web.wire import Cursor, IdempotencyKey, Limit, parse_time, time_query
+from atalaia.kit.jobs import JobStatus
+from atalaia.kit.web.wire import Cursor, IdempotencyKey, Limit, Wire, optional_time, parse_time, time_query
 from atalaia.lifecycle import schemas
 from atalaia.lifecycle.plotting import render
 from atalaia.lifecycle.service import Lifecycle
 from atalaia.lifecycle.settings import LifecycleSettings
 from atalaia.lifecycle.training import Config, Inline
+from atalaia.lifecycle.waves import Queued, Wave
 
 FleetOf = Callable[[str], str | None]
 _PNG: dict[int | str, dict[str, Any]] = {
@@ -27,37 +30,72 @@ _PNG: dict[int | str, dict[str, Any]] = {
 def training_router(lifecycle: Lifecycle) -> APIRouter:
     """Return the doors of training."""
     router = APIRouter(prefix="/api/v1/training", tags=["training"])
-
-    def start(
-        key: ModelKey, sent: schemas.TrainSeries | schemas.TrainFleet, once_key: str | None
-    ) -> schemas.JobAccepted:
-        config = _config(sent.config, lifecycle.settings)
-        inline = _inline(sent) if isinstance(sent, schemas.TrainSeries) else None
-        with lifecycle.database.write() as session:
-
-            def act() -> dict[str, Any]:
-                job = lifecycle.training.request(session, key, config, inline, sent.priority)
-                url = f"/api/v1/training/jobs/{job.job_id}"
-                return {"job_id": job.job_id, "status": job.status.value, "status_url": url}
-
-            body = sent.model_dump_json().encode() if once_key else b""
-            return schemas.JobAccepted(**once(session, once_key, f"POST training {key}", body, act))
+    _add_waves(router, lifecycle)
 
     @router.post("/fleets/{fleet_id:id}", status_code=202)
     def train_fleet(
         fleet_id: str, body: schemas.TrainFleet | None = None, key: IdempotencyKey = None
     ) -> schemas.JobAccepted:
         """Train a fleet on stored history: one model and one version for all its series."""
-        return start(ModelKey(Scope.FLEET, fleet_id), body or schemas.TrainFleet(), key)
+        return _train(lifecycle, ModelKey(Scope.FLEET, fleet_id), body or schemas.TrainFleet(), key)
 
     @router.post("/{series_id:id}", status_code=202)
     def train_series(
         series_id: str, body: schemas.TrainSeries | None = None, key: IdempotencyKey = None
     ) -> schemas.JobAccepted:
         """Train one series on stored history, or on the data in the body."""
-        return start(ModelKey(Scope.SERIES, series_id), body or schemas.TrainSeries(), key)
+        return _train(lifecycle, ModelKey(Scope.SERIES, series_id), body or schemas.TrainSeries(), key)
 
     return router
+
+
+def _add_waves(router: APIRouter, lifecycle: Lifecycle) -> None:
+    @router.post("/waves", status_code=202)
+    def train_wave(body: schemas.TrainWave | None = None, key: IdempotencyKey = None) -> schemas.WaveAccepted:
+        """Train many fleets, and put them into Production together."""
+        wanted = body or schemas.TrainWave()
+        fleets, config = lifecycle.waves.fleets(wanted.fleets), _config(wanted.config, lifecycle.settings)
+
+        def start(session: Session) -> Queued:
+            return lifecycle.waves.start(session, fleets, config, priority=wanted.priority, promote=wanted.promote)
+
+        return _queue_wave(lifecycle, "POST training wave", wanted, key, start)
+
+    @router.get("/waves/{wave_id}")
+    def get_wave(wave_id: str) -> schemas.WaveOut:
+        """Show how far a wave is."""
+        with lifecycle.database.read() as session:
+            return schemas.WaveOut(**_wave(lifecycle.waves.get(session, wave_id)))
+
+    @router.post("/waves/{wave_id}/retry", status_code=202)
+    def retry_wave(
+        wave_id: str, body: schemas.WaveRetry | None = None, key: IdempotencyKey = None
+    ) -> schemas.WaveAccepted:
+        """Queue the trainings of a wave anew that failed or were cancelled; the others stay as they are."""
+        wanted = body or schemas.WaveRetry()
+
+        def retry(session: Session) -> Queued:
+            return lifecycle.waves.retry(session, wave_id, priority=wanted.priority)
+
+        return _queue_wave(lifecycle, f"POST retry {wave_id}", wanted, key, retry)
+
+    @router.post("/waves/{wave_id}/promote")
+    def promote_wave(
+        wave_id: str, body: schemas.WavePromoteIn | None = None, key: IdempotencyKey = None
+    ) -> schemas.WaveOut:
+        """Put all versions of a wave into Production at once, or none; those that are there already stay."""
+        wanted = body or schemas.WavePromoteIn()
+        with lifecycle.database.write() as session:
+
+            def act() -> dict[str, Any]:
+                lifecycle.waves.promote(session, wave_id, skip_failed=wanted.skip_failed)
+                session.flush()
+                return _wave(lifecycle.waves.get(session, wave_id))
+
+            sent = wanted.model_dump_json().encode()
+            return schemas.WaveOut(**once(session, key, f"POST promote {wave_id}", sent, act))
+
+    _ = train_wave, get_wave, retry_wave, promote_wave
 
 
 def models_router(lifecycle: Lifecycle, fleet_of: FleetOf) -> APIRouter:
@@ -112,6 +150,16 @@ def deployments_router(lifecycle: Lifecycle, fleet_of: FleetOf) -> APIRouter:
         """Put a version of a series' own model into Production."""
         return _promote(lifecycle, ModelKey(Scope.SERIES, series_id), version, body, key)
 
+    @router.put("/fleets/{fleet_id:id}/challenger")
+    def challenge_fleet(fleet_id: str, body: schemas.ChallengeIn) -> schemas.ChallengeOut:
+        """Score a version of a fleet's model beside the one in Production; nothing of it is answered."""
+        return _challenge(lifecycle, ModelKey(Scope.FLEET, fleet_id), body)
+
+    @router.put("/{series_id:id}/challenger")
+    def challenge_series(series_id: str, body: schemas.ChallengeIn) -> schemas.ChallengeOut:
+        """Score a version of a series' own model beside the one in Production; nothing of it is answered."""
+        return _challenge(lifecycle, ModelKey(Scope.SERIES, series_id), body)
+
     @router.get("/fleets/{fleet_id:id}/deployment-config")
     def get_fleet_deployment(fleet_id: str) -> schemas.DeploymentOut:
         """Show how the model of a fleet is deployed."""
@@ -151,6 +199,36 @@ def plot_router(lifecycle: Lifecycle, fleet_of: FleetOf) -> APIRouter:
     return router
 
 
+def _train(
+    lifecycle: Lifecycle, key: ModelKey, sent: schemas.TrainSeries | schemas.TrainFleet, once_key: str | None
+) -> schemas.JobAccepted:
+    config = _config(sent.config, lifecycle.settings)
+    inline = _inline(sent) if isinstance(sent, schemas.TrainSeries) else None
+    with lifecycle.database.write() as session:
+
+        def act() -> dict[str, Any]:
+            job = lifecycle.training.request(session, key, config, inline, sent.priority)
+            url = f"/api/v1/training/jobs/{job.job_id}"
+            return {"job_id": job.job_id, "status": job.status.value, "status_url": url}
+
+        body = sent.model_dump_json().encode() if once_key else b""
+        return schemas.JobAccepted(**once(session, once_key, f"POST training {key}", body, act))
+
+
+def _queue_wave(
+    lifecycle: Lifecycle, route: str, sent: Wire, once_key: str | None, queue: Callable[[Session], Queued]
+) -> schemas.WaveAccepted:
+    with lifecycle.database.write() as session:
+
+        def act() -> dict[str, Any]:
+            queued = queue(session)
+            url = f"/api/v1/training/waves/{queued.wave_id}"
+            left_out = list(queued.left_out)
+            return {"wave_id": queued.wave_id, "fleets": queued.fleets, "left_out": left_out, "status_url": url}
+
+        return schemas.WaveAccepted(**once(session, once_key, route, sent.model_dump_json().encode(), act))
+
+
 def _promote(
     lifecycle: Lifecycle, key: ModelKey, version: str, how: schemas.PromoteIn | None, once_key: str | None
 ) -> schemas.PromotedOut:
@@ -165,6 +243,45 @@ def _promote(
 
         route = f"POST promote {key} {number}"
         return schemas.PromotedOut(**once(session, once_key, route, wanted.model_dump_json().encode(), act))
+
+
+def _challenge(lifecycle: Lifecycle, key: ModelKey, wanted: schemas.ChallengeIn) -> schemas.ChallengeOut:
+    number = None if wanted.version is None else parse_version(wanted.version)
+    with lifecycle.database.write() as session:
+        done = lifecycle.promotion.challenge(session, key, number)
+    challenger = None if done.challenger is None else version_name(done.challenger)
+    return schemas.ChallengeOut(model_id=str(key), version=version_name(done.production), challenger=challenger)
+
+
+def _wave(wave: Wave) -> dict[str, Any]:
+    fleets = [
+        {
+            "fleet_id": fleet.fleet_id,
+            "job_id": fleet.job_id,
+            "status": fleet.status.value,
+            "progress": round(fleet.progress, 4),
+            "version": fleet.version,
+            "series": fleet.series,
+            "points": fleet.points,
+            "error": fleet.error,
+        }
+        for fleet in wave.fleets
+    ]
+    return {
+        "wave_id": wave.wave_id,
+        "promote": wave.promote,
+        "progress": round(wave.progress, 4),
+        "waiting": wave.count(JobStatus.QUEUED, JobStatus.PROCESSING),
+        "completed": wave.count(JobStatus.COMPLETED),
+        "empty": sum(fleet.is_empty for fleet in wave.fleets),
+        "failed": wave.count(JobStatus.FAILED, JobStatus.CANCELLED),
+        "series": sum(fleet.series for fleet in wave.fleets),
+        "points": sum(fleet.points for fleet in wave.fleets),
+        "created_at": isoformat(wave.created_at),
+        "finished_at": optional_time(wave.finished_at),
+        "promoted_at": optional_time(wave.promoted_at),
+        "fleets": fleets,
+    }
 
 
 def _deployment(lifecycle: Lifecycle, key: ModelKey) -> schemas.DeploymentOut:

@@ -1,6 +1,6 @@
 """Which versions are in Production, for those who serve them."""
 
-from atalaia.core.models import Deployment
+from atalaia.core.models import Deployment, ModelKey
 from atalaia.kit.database import Database
 from atalaia.lifecycle import store
 
@@ -15,3 +15,8 @@ class DeploymentList:
         """Return the deployments that changed after a revision, oldest change first."""
         with self._database.read() as session:
             return store.deployments_after(session, after_revision)
+
+    def version(self, key: ModelKey, number: int) -> Deployment | None:
+        """Return one version, wherever it stands, None when there is none."""
+        with self._database.read() as session:
+            return store.deployment_of(session, str(key), number)

@@ -1,11 +1,11 @@
 """What lifecycle needs from others."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from atalaia.core.models import ModelKey, Stage
-from atalaia.core.points import Group
+from atalaia.core.points import Group, IntArray
 
 
 class History(Protocol):
@@ -21,6 +21,14 @@ class History(Protocol):
 
     def group(self, series_ids: Sequence[str], start_us: int, end_us: int) -> Group:
         """Return the points of the series in [start, end), in the order of the ids."""
+        ...
+
+    def groups(self, series_ids: Sequence[str], start_us: int, end_us: int) -> Iterator[tuple[IntArray, Group]]:
+        """Yield the same part by part, each of bounded size: positions in `series_ids`, and their points."""
+        ...
+
+    def gather_fleets(self) -> list[str]:
+        """Put every series that has no fleet into one; return all fleets."""
         ...
 
 

@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 
 from atalaia.core.clock import now_us
 from atalaia.core.errors import Conflict, Missing
-from atalaia.core.facts import Fact, ModelPromoted, ModelRegistered
+from atalaia.core.facts import ChallengerChanged, Fact, ModelPromoted, ModelRegistered
 from atalaia.core.models import ModelKey, Stage, version_name
 from atalaia.kit.database import Database
 from atalaia.kit.facts import Outbox
@@ -22,6 +22,15 @@ class Promoted:
     number: int
     previous: int | None
     promoted_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Challenged:
+    """Which version serves, and which is scored beside it."""
+
+    key: ModelKey
+    production: int
+    challenger: int | None
 
 
 class Promotion:
@@ -42,24 +51,50 @@ class Promotion:
         Missing, Conflict
             When there is no such model or version, or it is not in Staging.
         """
-        model = store.lock_model(session, key)
-        if model is None:
-            raise unknown_model(key)
-        version = session.get(store.VersionRow, (model.key, number))
-        if version is None:
-            detail = f"{key} has no version {version_name(number)}; the newest is {version_name(model.latest)}"
-            raise Missing("unknown_version", detail)
-        if version.stage != Stage.STAGING:
-            detail = (
-                f"{version_name(number)} of {key} is in {version.stage}, only a version in Staging can be promoted"
-            )
-            raise Conflict("not_in_staging", detail)
+        model, version = self._staged(session, key, number, "promoted")
         now = now_us()
         previous = self._retire(session, model, now, archive_previous)
+        model.challenger = None if model.challenger == number else model.challenger
         version.stage, version.promoted_at = Stage.PRODUCTION.value, now
         model.production, model.revision = number, store.next_revision(session)
         self._outbox.publish(session, ModelPromoted(model.key, number, previous or 0, archive_previous))
         return Promoted(key, number, previous, now)
+
+    def challenge(self, session: Session, key: ModelKey, number: int | None) -> Challenged:
+        """Let version `number` be scored beside the one in Production from now on; None ends that.
+
+        Raises
+        ------
+        Missing, Conflict
+            When there is no such model or version, none is in Production, or the version is not in Staging.
+        """
+        if number is None:
+            model = store.lock_model(session, key)
+            if model is None:
+                raise unknown_model(key)
+        else:
+            model, _ = self._staged(session, key, number, "a challenger")
+        if model.production is None:
+            raise Conflict("nothing_to_challenge", f"no version of {key} is in Production; promote one first")
+        model.challenger, model.revision = number, store.next_revision(session)
+        self._outbox.publish(session, ChallengerChanged(model.key, number or 0))
+        return Challenged(key, model.production, number)
+
+    def _staged(
+        self, session: Session, key: ModelKey, number: int, to_be: str
+    ) -> tuple[store.ModelRow, store.VersionRow]:
+        model = store.lock_model(session, key)
+        if model is None:
+            raise unknown_model(key)
+        version = session.get(store.VersionRow, (model.key, number))
+        name = version_name(number)
+        if version is None:
+            detail = f"{key} has no version {name}; the newest is {version_name(model.latest)}"
+            raise Missing("unknown_version", detail)
+        if version.stage != Stage.STAGING:
+            detail = f"{name} of {key} is in {version.stage}, only a version in Staging can be {to_be}"
+            raise Conflict("not_in_staging", detail)
+        return model, version
 
     def _retire(self, session: Session, model: store.ModelRow, now: int, archive: bool) -> int | None:
         if model.production is None:

@@ -19,7 +19,9 @@ class ConfigIn(Wire):
     """How to train."""
 
     window_hours: float | None = Field(default=None, gt=0, le=87_600, description="Hours of history to learn from.")
-    algorithm: str | None = Field(default=None, description="`statistical`, `robust_zscore` or `seasonal_profile`.")
+    algorithm: str | None = Field(
+        default=None, description="`statistical`, `robust_zscore`, `seasonal_profile` or `streaming`."
+    )
     hyperparameters: dict[str, float | int | str | bool] = Field(default={}, description="Of the algorithm.")
 
 
@@ -41,6 +43,94 @@ class TrainFleet(Wire):
     model_config = ConfigDict(json_schema_extra={"examples": [{"config": _CONFIG}]})
     config: ConfigIn = ConfigIn()
     priority: int = Field(default=5, ge=0, le=9, description="Higher goes first.")
+
+
+class TrainWave(Wire):
+    """Trainings of many fleets on stored history, as one wave."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"config": _CONFIG, "promote": True}]})
+    fleets: list[str] | None = Field(
+        default=None,
+        max_length=10_000,
+        description="Ids of fleets; without them all, after every series without a fleet was put into one.",
+    )
+    config: ConfigIn = ConfigIn()
+    priority: int = Field(default=3, ge=0, le=9, description="Higher goes first.")
+    promote: bool = Field(
+        default=False, description="Put all versions into Production at once when the last has ended well."
+    )
+
+
+class WaveRetry(Wire):
+    """Trainings of a wave that failed, once more."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"priority": 9}]})
+    priority: int = Field(default=3, ge=0, le=9, description="Higher goes first.")
+
+
+class WavePromoteIn(Wire):
+    """How to promote a wave."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"skip_failed": True}]})
+    skip_failed: bool = Field(
+        default=False,
+        description="Leave out fleets whose training failed or was cancelled; they keep what they have.",
+    )
+
+
+class WaveAccepted(Wire):
+    """Trainings of a wave were queued."""
+
+    wave_id: str
+    fleets: int = Field(description="Fleets whose training was queued.")
+    left_out: list[str] = Field(description="Fleets that are being trained, or were a moment ago.")
+    status_url: str
+
+
+class WaveFleetOut(Wire):
+    """One training of a wave."""
+
+    fleet_id: str
+    job_id: str
+    status: str
+    progress: float
+    version: str | None = Field(description="Null until it is there, and where the window holds no points.")
+    series: int
+    points: int
+    error: str | None = Field(description="Why it failed.")
+
+
+class WaveOut(Wire):
+    """How far a wave is."""
+
+    wave_id: str
+    promote: bool = Field(description="Whether it is promoted by itself when the last training has ended well.")
+    progress: float = Field(description="0 to 1.")
+    waiting: int = Field(description="Trainings that have not ended.")
+    completed: int = Field(description="Trainings that ended well.")
+    empty: int = Field(description="Those of them that found no points in the window, and made no version.")
+    failed: int = Field(description="Trainings that failed or were cancelled.")
+    series: int = Field(description="Series of the versions that were made.")
+    points: int = Field(description="Points that they were learnt from.")
+    created_at: str
+    finished_at: str | None = Field(description="When the last training ended.")
+    promoted_at: str | None
+    fleets: list[WaveFleetOut]
+
+
+class ChallengeIn(Wire):
+    """Which version is scored beside the one in Production."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"version": "v2"}]})
+    version: str | None = Field(description="A version in Staging; null for none.")
+
+
+class ChallengeOut(Wire):
+    """Which version serves, and which is scored beside it."""
+
+    model_id: str
+    version: str
+    challenger: str | None
 
 
 class JobAccepted(Wire):
@@ -95,6 +185,7 @@ class ModelOut(Wire):
     series_id: str | None
     fleet_id: str | None
     production_version: str | None
+    challenger_version: str | None = Field(description="Scored beside the one in Production, and not answered.")
     latest_version: str
     versions: list[VersionOut]
 
@@ -107,6 +198,7 @@ class ModelOut(Wire):
             series_id=key.name if key.scope is Scope.SERIES else None,
             fleet_id=key.name if key.scope is Scope.FLEET else None,
             production_version=None if row.production is None else version_name(row.production),
+            challenger_version=None if row.challenger is None else version_name(row.challenger),
             latest_version=version_name(row.latest),
             versions=[VersionOut.of(version) for version in versions],
         )

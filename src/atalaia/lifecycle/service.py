@@ -26,6 +26,7 @@ from atalaia.lifecycle.report import drift, judge, score_summary
 from atalaia.lifecycle.rules import parse_window
 from atalaia.lifecycle.settings import LifecycleSettings
 from atalaia.lifecycle.training import KIND, Training
+from atalaia.lifecycle.waves import Waves
 
 _WEEK_US = 7 * 86_400 * MICROS
 Model = tuple[store.ModelRow, list[ModelVersion]]
@@ -51,6 +52,8 @@ class Lifecycle:
         self.settings = settings
         self.training = Training(queue, blobs, outbox, history, registry, settings)
         self.promotion = Promotion(database, outbox, registry)
+        self.waves = Waves(queue, self.training, self.promotion, history)
+        self.training.on_ended(self.waves.ended)
         self._blobs = blobs
         self._history = history
         self._activity = activity

@@ -3,22 +3,28 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, Integer, String, select, update
+from sqlalchemy import JSON, BigInteger, Boolean, ForeignKey, Integer, String, or_, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from atalaia.core.clock import from_us
 from atalaia.core.models import Deployment, ModelKey, ModelVersion, Stage
 from atalaia.kit.database import Table
 
+_CHUNK = 500
+
 
 class ModelRow(Table):
-    """What is trained: one series or one fleet. `production` is the number of the version that serves."""
+    """What is trained: one series or one fleet.
+
+    `production` is the number of the version that serves, `challenger` that of the one that is scored beside it.
+    """
 
     __tablename__ = "models"
 
     key: Mapped[str] = mapped_column(String(300), primary_key=True)
     latest: Mapped[int] = mapped_column(Integer, default=0)
     production: Mapped[int | None] = mapped_column(Integer)
+    challenger: Mapped[int | None] = mapped_column(Integer)
     revision: Mapped[int] = mapped_column(BigInteger, default=0, index=True)
     created_at: Mapped[int] = mapped_column(BigInteger)
 
@@ -45,6 +51,31 @@ class VersionRow(Table):
     archived_at: Mapped[int | None] = mapped_column(BigInteger)
 
 
+class WaveRow(Table):
+    """Trainings of many fleets that were asked for together."""
+
+    __tablename__ = "training_waves"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    config: Mapped[dict[str, Any]] = mapped_column(JSON)
+    promote: Mapped[bool] = mapped_column(Boolean)
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    promoted_at: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class WaveFleetRow(Table):
+    """One training of a wave; `number` is the version that it made, 0 when there was nothing to learn from."""
+
+    __tablename__ = "training_wave_fleets"
+
+    wave_id: Mapped[str] = mapped_column(ForeignKey("training_waves.id"), primary_key=True)
+    key: Mapped[str] = mapped_column(String(300), primary_key=True)
+    job_id: Mapped[str] = mapped_column(String(32), index=True)
+    number: Mapped[int | None] = mapped_column(Integer)
+    series: Mapped[int] = mapped_column(Integer, default=0)
+    points: Mapped[int] = mapped_column(BigInteger, default=0)
+
+
 class RevisionRow(Table):
     """Counts the changes of deployments; its one row is also the lock that orders them."""
 
@@ -57,6 +88,18 @@ class RevisionRow(Table):
 def lock_model(session: Session, key: ModelKey) -> ModelRow | None:
     """Return the row of a model and hold it until the transaction ends."""
     return session.scalar(select(ModelRow).where(ModelRow.key == str(key)).with_for_update())
+
+
+def lock_models(session: Session, keys: Sequence[str]) -> dict[str, ModelRow]:
+    """Return the rows of models by key and hold them until the transaction ends.
+
+    They are taken in order of key: two that take many never wait for each other.
+    """
+    found: dict[str, ModelRow] = {}
+    for start in range(0, len(keys), _CHUNK):
+        chosen = select(ModelRow).where(ModelRow.key.in_(sorted(keys)[start : start + _CHUNK]))
+        found.update({row.key: row for row in session.scalars(chosen.order_by(ModelRow.key).with_for_update())})
+    return found
 
 
 def next_revision(session: Session) -> int:
@@ -84,13 +127,36 @@ def models_page(session: Session, *, after: str | None, limit: int) -> list[Mode
 
 
 def deployments_after(session: Session, revision: int) -> list[Deployment]:
-    """Return the deployments that changed after `revision`, oldest change first."""
-    joined = (ModelRow.key == VersionRow.key) & (ModelRow.production == VersionRow.number)
+    """Return the deployments of the models that changed after `revision`, oldest change first."""
+    serves = or_(ModelRow.production == VersionRow.number, ModelRow.challenger == VersionRow.number)
+    joined = (ModelRow.key == VersionRow.key) & serves
     query = select(ModelRow, VersionRow).join(VersionRow, joined).where(ModelRow.revision > revision)
     return [
         _deployment(model, version)
-        for model, version in session.execute(query.order_by(ModelRow.revision)).tuples()
+        for model, version in session.execute(query.order_by(ModelRow.revision, VersionRow.number)).tuples()
     ]
+
+
+def deployment_of(session: Session, key: str, number: int) -> Deployment | None:
+    """Return one version of a model as those who serve it need it."""
+    model, version = session.get(ModelRow, key), session.get(VersionRow, (key, number))
+    return None if model is None or version is None else _deployment(model, version)
+
+
+def wave_fleets(session: Session, wave_id: str) -> list[WaveFleetRow]:
+    """Return the trainings of a wave, in order of fleet."""
+    query = select(WaveFleetRow).where(WaveFleetRow.wave_id == wave_id).order_by(WaveFleetRow.key)
+    return list(session.scalars(query))
+
+
+def wave_fleet_of_job(session: Session, job_id: str) -> WaveFleetRow | None:
+    """Return the training of a wave that a job does, None when it belongs to none."""
+    return session.scalar(select(WaveFleetRow).where(WaveFleetRow.job_id == job_id))
+
+
+def lock_wave(session: Session, wave_id: str) -> WaveRow | None:
+    """Return a wave and hold it until the transaction ends."""
+    return session.scalar(select(WaveRow).where(WaveRow.id == wave_id).with_for_update())
 
 
 def version_of(row: VersionRow) -> ModelVersion:
@@ -122,4 +188,5 @@ def _deployment(model: ModelRow, version: VersionRow) -> Deployment:
         size_bytes=version.size_bytes,
         run_id=version.run_id,
         revision=model.revision,
+        stage=Stage(version.stage),
     )

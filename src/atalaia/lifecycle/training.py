@@ -1,6 +1,6 @@
 """Training: a request becomes a job, the job becomes a version in Staging."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,8 +26,13 @@ from atalaia.lifecycle.settings import LifecycleSettings
 
 KIND = "train"
 _REFERENCE = 512
-_FITTING = 0.6
-_LOGGED = 0.8
+_READ, _FITTED, _LOGGED = 0.1, 0.8, 0.9
+_FIRST = np.zeros(1, np.int64)
+_MAY_BE_EMPTY = "may_be_empty"
+Part = tuple[IntArray, Group]
+Ended = Callable[[Session, str, int, int, int], None]
+"""Takes the session, the job, the number of the version, and how many series and points it has learnt; 0 each when
+there was nothing to learn from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +78,23 @@ class Training:
         self._history = history
         self._registry = registry
         self._settings = settings
+        self._listeners: list[Ended] = []
 
-    def request(self, session: Session, key: ModelKey, config: Config, inline: Inline | None, priority: int) -> Job:
-        """Queue a training.
+    def on_ended(self, tell: Ended) -> None:
+        """Call `tell` in the transaction in which a training ends well."""
+        self._listeners.append(tell)
+
+    def request(
+        self,
+        session: Session,
+        key: ModelKey,
+        config: Config,
+        inline: Inline | None,
+        priority: int,
+        *,
+        may_be_empty: bool = False,
+    ) -> Job:
+        """Queue a training; one that `may_be_empty` ends well when there is nothing to learn from.
 
         Raises
         ------
@@ -92,6 +111,8 @@ class Training:
             self._history.newest([key.name])
         self._check_cooldown(session, key)
         payload: dict[str, Any] = {"key": str(key), "config": config.as_json()}
+        if may_be_empty:
+            payload[_MAY_BE_EMPTY] = True
         if inline is not None:
             payload[BULK] = {"timestamps": inline.timestamps.tolist(), "values": inline.values.tolist()}
         return self._queue.enqueue(session, KIND, payload, subject=str(key), priority=priority)
@@ -101,10 +122,15 @@ class Training:
         key = ModelKey.parse(run.payload["key"])
         config = Config(**run.payload["config"])
         detector = make_detector(config.algorithm, config.hyperparameters)
-        series_ids, group, learnt = self._data(key, config, run.payload.get(BULK))
-        run.report(0.2)
-        model = FleetModel.fit(detector, series_ids, group)
-        run.report(_FITTING)
+        found = self._data(key, config, run.payload.get(BULK))
+        run.report(_READ)
+        if found is None:
+            return self._nothing(run, key)
+        series_ids, parts, learnt = found
+        model = FleetModel.fit_parts(detector, series_ids, _reported(run, parts, len(series_ids)))
+        if key.scope is Scope.FLEET and not model.metrics()["points"]:
+            return self._nothing(run, key)
+        run.report(_FITTED)
         data = model.to_bytes()
         blob = self._blobs.put(artefact_key(sha256_of(data)), data)
         parameters = {**config.as_json(), "hyperparameters": detector.hyperparameters(), "series": len(series_ids)}
@@ -112,12 +138,12 @@ class Training:
         run_id = self._registry.publish(artefact)
         run.report(_LOGGED)
 
-        def register(session: Session) -> dict[str, Any]:
-            return self._register(session, artefact, run_id, detector.hyperparameters(), model, learnt)
+        def apply(session: Session) -> dict[str, Any]:
+            return self.register(session, artefact, run_id, detector.hyperparameters(), model, learnt)
 
-        return Outcome({"model_id": str(key), "metrics": model.metrics()}, register)
+        return Outcome({"model_id": str(key), "metrics": model.metrics()}, apply)
 
-    def _register(
+    def register(
         self,
         session: Session,
         artefact: Artefact,
@@ -126,6 +152,7 @@ class Training:
         model: FleetModel,
         learnt: dict[str, Any],
     ) -> dict[str, Any]:
+        """Add a version in Staging, in the transaction that ends its training."""
         now = now_us()
         row = store.lock_model(session, artefact.key)
         if row is None:
@@ -150,30 +177,51 @@ class Training:
         )
         session.add(version)
         self._outbox.publish(session, ModelRegistered(row.key, row.latest, artefact.job_id))
+        session.flush()
+        self._tell(session, artefact.job_id, row.latest, version.series_count, int(artefact.metrics["points"]))
         return {"model_version": version_name(row.latest)}
+
+    def _tell(self, session: Session, job_id: str, number: int, series: int, points: int) -> None:
+        for tell in self._listeners:
+            tell(session, job_id, number, series, points)
+
+    def _nothing(self, run: Run, key: ModelKey) -> Outcome:
+        """End a training of a fleet that has no points in the window: badly, unless that may be."""
+        detail = f"{key} has no points in the window"
+        if not run.payload.get(_MAY_BE_EMPTY):
+            raise Invalid("invalid_training_data", detail, faults=[Fault("", "no points")])
+        return Outcome(
+            {"model_id": str(key), "skipped": detail}, lambda session: self._tell(session, run.job_id, 0, 0, 0)
+        )
 
     def _data(
         self, key: ModelKey, config: Config, bulk: Mapping[str, Any] | None
-    ) -> tuple[Sequence[str], Group, dict[str, Any]]:
+    ) -> tuple[Sequence[str], Iterable[Part], dict[str, Any]] | None:
+        """Return the series, their histories part by part, and what the version remembers of them.
+
+        None when a fleet has lost its series since it was asked for, or never had a point.
+        """
         if bulk is not None:
             timestamps, values = np.array(bulk["timestamps"], np.int64), np.array(bulk["values"], np.float64)
-            group = Group.of([(timestamps, values)])
-            return [key.name], group, _learnt(group, int(timestamps[0]), int(timestamps[-1]))
-        series_ids = self._members(key) if key.scope is Scope.FLEET else [key.name]
+            return (
+                [key.name],
+                [(_FIRST, Group.of([(timestamps, values)]))],
+                _learnt(values, timestamps[[0, -1]].tolist()),
+            )
+        series_ids = self._history.members(key.name) if key.scope is Scope.FLEET else [key.name]
         newest = self._history.newest(series_ids)
+        if newest is None and key.scope is Scope.FLEET:
+            return None
         if newest is None:
             raise Invalid("invalid_training_data", f"{key} has no points yet", faults=[Fault("", "no points")])
-        start = newest - int(config.window_hours * 3_600 * MICROS)
-        group = _newest_points(
-            self._history.group(series_ids, start, newest + 1), self._settings.history_max_points
-        )
-        if key.scope is Scope.SERIES:
-            self._check(*group.series(0), inline=False)
-        elif not len(group.values):
-            raise Invalid(
-                "invalid_training_data", f"{key} has no points in the window", faults=[Fault("", "no points")]
-            )
-        return series_ids, group, _learnt(group, start, newest)
+        start, most = newest - int(config.window_hours * 3_600 * MICROS), self._settings.history_max_points
+        if key.scope is Scope.FLEET:
+            found = self._history.groups(series_ids, start, newest + 1)
+            parts = ((places, _newest_points(group, most)) for places, group in found)
+            return series_ids, parts, {"from": start, "to": newest, "reference": None}
+        group = _newest_points(self._history.group(series_ids, start, newest + 1), most)
+        self._check(*group.series(0), inline=False)
+        return series_ids, [(_FIRST, group)], _learnt(group.values, (start, newest))
 
     def _members(self, key: ModelKey) -> list[str]:
         members = self._history.members(key.name)
@@ -192,14 +240,16 @@ class Training:
         )
 
     def _check_cooldown(self, session: Session, key: ModelKey) -> None:
-        last = self._queue.last(session, KIND, str(key))
+        last, cooldown_s = self._queue.last(session, KIND, str(key)), self._settings.cooldown_s
         if last is None or last.status in (JobStatus.FAILED, JobStatus.CANCELLED):
             return
-        wait_s = self._settings.cooldown_s - (now_us() - last.created_at) / MICROS
+        if last.status is JobStatus.COMPLETED:
+            wait_s = cooldown_s - (now_us() - last.created_at) / MICROS
+            detail = f"{key} was trained less than {cooldown_s / 60:g} minutes ago by {last.job_id}"
+        else:  # many trainings at once may wait for longer than that
+            wait_s, detail = cooldown_s, f"{last.job_id} is training {key}, or will"
         if wait_s > 0:
-            minutes = self._settings.cooldown_s / 60
-            detail = f"{key} was trained less than {minutes:g} minutes ago by {last.job_id}; wait {wait_s:.0f} s"
-            raise Busy("trained_recently", detail, retry_after_s=wait_s)
+            raise Busy("trained_recently", f"{detail}; wait {wait_s:.0f} s", retry_after_s=wait_s)
 
 
 def _newest_points(group: Group, most: int) -> Group:
@@ -208,14 +258,20 @@ def _newest_points(group: Group, most: int) -> Group:
     return Group.of((t[-most:], v[-most:]) for t, v in map(group.series, range(len(group))))
 
 
-def _learnt(group: Group, start_us: int, end_us: int) -> dict[str, Any]:
-    """Return what a version remembers of its data: their range, and for a lone series order statistics of them.
+def _learnt(values: FloatArray, span: Sequence[int]) -> dict[str, Any]:
+    """Return what a version of a lone series remembers of its data: their range, and order statistics of them.
 
     Against these the values of later days are compared, see `lifecycle.report`.
     """
-    reference: list[float] | None = None
-    if len(group) == 1:
-        ordered = np.sort(group.values)
-        picked = np.linspace(0, len(ordered) - 1, min(_REFERENCE, len(ordered))).round().astype(np.int64)
-        reference = ordered[picked].tolist()
-    return {"from": start_us, "to": end_us, "reference": reference}
+    ordered = np.sort(values)
+    picked = np.linspace(0, len(ordered) - 1, min(_REFERENCE, len(ordered))).round().astype(np.int64)
+    return {"from": int(span[0]), "to": int(span[1]), "reference": ordered[picked].tolist()}
+
+
+def _reported(run: Run, parts: Iterable[Part], series: int) -> Iterator[Part]:
+    """Yield the parts, and report how far the fit is before each."""
+    done = 0
+    for places, group in parts:
+        yield places, group
+        done += len(places)
+        run.report(_READ + (_FITTED - _READ) * done / series)

@@ -1,36 +1,50 @@
-"""Loaded models, least recently used first out, bounded in bytes."""
+"""Loaded models: those of fleets stay, those of single series are bounded in bytes, the least used go first."""
 
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 
 from atalaia.algorithms.models import FleetModel
-from atalaia.core.models import Deployment, ModelKey
+from atalaia.core.models import Deployment, ModelKey, Scope, version_name
 from atalaia.core.scores import ModelRef, Source
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A model that can answer, and how it came here."""
+    """A model that can answer, and how it came here; `ref` and `stage` say which it is."""
 
     deployment: Deployment
     model: FleetModel
     source: Source
+    ref: ModelRef = field(init=False, compare=False)
+    stage: str = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        deployed = self.deployment
+        object.__setattr__(
+            self, "ref", ModelRef(str(deployed.key), version_name(deployed.number), deployed.algorithm)
+        )
+        object.__setattr__(self, "stage", deployed.stage.value)
 
     @property
-    def ref(self) -> ModelRef:
-        """Which model this is."""
-        deployed = self.deployment
-        return ModelRef(str(deployed.key), f"v{deployed.number}", deployed.algorithm)
+    def is_streaming(self) -> bool:
+        """Whether it learns from the points that it scores as they arrive."""
+        return hasattr(self.model.detector, "advance")  # isinstance looks at every member of the protocol
+
+    @property
+    def stays(self) -> bool:
+        """Whether it is cheap, or knows what no artefact does, so that it is never dropped for another."""
+        return self.deployment.key.scope is Scope.FLEET or self.is_streaming
 
 
 class ModelCache:
-    """An LRU of loaded models.
+    """An LRU of loaded models, in which those of fleets and streaming ones stay: a miss cannot happen there.
 
     Parameters
     ----------
     max_bytes
-        What all models together may take. One model may exceed it, alone.
+        What the models of single series may take together. One model may exceed it, alone.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -38,6 +52,7 @@ class ModelCache:
         self._models: OrderedDict[ModelKey, Loaded] = OrderedDict()
         self._lock = threading.Lock()
         self.nbytes = 0
+        self._bounded = 0
         self.hits = 0
         self.misses = 0
 
@@ -55,6 +70,11 @@ class ModelCache:
             self.hits += 1
             return found
 
+    def touch(self, key: ModelKey) -> None:
+        """Note that a model was used, without a lock: it may be gone meanwhile."""
+        with suppress(KeyError):
+            self._models.move_to_end(key)
+
     def holds(self, key: ModelKey) -> bool:
         """Say whether a model is loaded, without counting the question."""
         return key in self._models
@@ -63,18 +83,20 @@ class ModelCache:
         """Return a loaded model, without counting the question."""
         return self._models.get(key)
 
-    def put(self, loaded: Loaded) -> None:
-        """Keep a model, unless a later promotion is kept already; drop others while they are too large."""
+    def put(self, loaded: Loaded) -> list[Loaded]:
+        """Keep a model, unless a later promotion is kept already; return what was dropped, itself perhaps."""
         key = loaded.deployment.key
         with self._lock:
             old = self._models.get(key)
             if old is not None and old.deployment.revision > loaded.deployment.revision:
-                return
+                return [loaded]
+            dropped = [old] if old is not None and old is not loaded else []
             self._drop(key)
             self._models[key] = loaded
-            self.nbytes += loaded.model.nbytes
-            while self.nbytes > self._max_bytes and len(self._models) > 1:
-                self._drop(next(iter(self._models)))
+            self._size(loaded, 1)
+            if not loaded.stays:
+                dropped += self._make_room(key)
+            return dropped
 
     @property
     def hit_rate(self) -> float:
@@ -82,7 +104,22 @@ class ModelCache:
         asked = self.hits + self.misses
         return self.hits / asked if asked else 1.0
 
+    def _make_room(self, newest: ModelKey) -> list[Loaded]:
+        dropped: list[Loaded] = []
+        if self._bounded <= self._max_bytes:
+            return dropped
+        oldest = iter([key for key, loaded in self._models.items() if not loaded.stays and key != newest])
+        while self._bounded > self._max_bytes and (key := next(oldest, None)) is not None:
+            dropped.append(self._models[key])
+            self._drop(key)
+        return dropped
+
     def _drop(self, key: ModelKey) -> None:
         old = self._models.pop(key, None)
         if old is not None:
-            self.nbytes -= old.model.nbytes
+            self._size(old, -1)
+
+    def _size(self, loaded: Loaded, sign: int) -> None:
+        self.nbytes += sign * loaded.model.nbytes
+        if not loaded.stays:
+            self._bounded += sign * loaded.model.nbytes

@@ -1,94 +1,117 @@
 """Which model answers for a series, and how it gets into memory: registry, then local copy, then none.
 
-The deployments are known by heart: which model is in Production, and which series each holds. An artefact is used
-only if its SHA-256 is the one recorded when it was trained, wherever it came from.
+The deployments are known by heart: which model is in Production, which challenges it, and which series each holds.
+An artefact is used only if its SHA-256 is the one recorded when it was trained, wherever it came from. It is
+mapped, not read: processes on one machine share the memory of a model.
 """
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
+import numpy as np
 import structlog
 
+from atalaia.algorithms.detectors import DETECTORS
+from atalaia.algorithms.detectors.protocol import Streaming
 from atalaia.algorithms.models import FleetModel
 from atalaia.core.errors import AtalaiaError, Broken
-from atalaia.core.models import Deployment, ModelKey, Scope, artefact_key
+from atalaia.core.models import Deployment, ModelKey, Scope, Stage, artefact_key
+from atalaia.core.points import IntArray
 from atalaia.core.scores import Source
 from atalaia.kit.blobs import Blobs, sha256_of
 from atalaia.kit.telemetry import Telemetry
 from atalaia.serving.cache import Loaded, ModelCache
-from atalaia.serving.ports import Deployments, Registry
+from atalaia.serving.ports import Catalogue, Deployments, Registry
+from atalaia.serving.routing import (
+    CHALLENGER,
+    CHAMPION,
+    NO_MODEL,
+    NOT_LOADED,
+    Change,
+    Routes,
+    change_to,
+    change_to_none,
+    slot_of,
+)
 from atalaia.serving.settings import ServingSettings
+from atalaia.serving.streams import Streams
 
 _log = structlog.get_logger(__name__)
+_MAPPED_BYTES = 1 << 16
+"""Smaller artefacts are read: a mapping costs a page and an entry in the kernel's table."""
 
 
 class Models:
-    """The models in Production, loaded as they are needed."""
+    """The models in Production and their challengers, loaded as they are needed."""
 
     def __init__(
         self,
         deployments: Deployments,
         registry: Registry,
+        catalogue: Catalogue,
         blobs: Blobs,
         settings: ServingSettings,
         telemetry: Telemetry,
     ) -> None:
         self._source = deployments
         self._registry = registry
+        self._catalogue = catalogue
         self._blobs = blobs
         self._settings = settings
         self._telemetry = telemetry
         self._lock = threading.RLock()
         self._deployed: dict[ModelKey, Deployment] = {}
-        self._fleet_of: dict[str, ModelKey] = {}
+        self._challengers: dict[ModelKey, Loaded] = {}
+        self._slots: dict[int, int] = {}
         self._failed: dict[tuple[ModelKey, int], float] = {}
-        self._awaited: set[ModelKey] = set()
+        self._awaited: dict[tuple[ModelKey, Stage], Deployment] = {}
+        self._unnumbered: set[str] = set()
         self._revision = 0
+        self.routes = Routes()
+        self.streams = Streams(self.routes)
         self.cache = ModelCache(settings.cache_bytes)
 
     def refresh(self) -> bool:
         """Learn of promotions since the last time, and load what was promoted; return whether there were any.
 
-        What could not be loaded is tried again after a pause: nobody asks for a fleet whose members are not known,
-        nor for a model whose predecessor still answers.
+        All that can be loaded takes over in one step. What could not be loaded is tried again after a pause: nobody
+        asks for a fleet whose members are not known, nor for a model whose predecessor still answers.
         """
         with self._lock:
+            leaving = list(self._challengers.values())  # what a promoted one has learnt shall outlive its old place
             changed = self._source.deployments(self._revision)
-            for deployment in changed:
-                known = self._deployed.get(deployment.key)
-                self._deployed[deployment.key] = deployment
-                self._revision = max(self._revision, deployment.revision)
-                if known is not None or deployment.key.scope is Scope.FLEET:
-                    self._awaited.add(deployment.key)
-            for key in list(self._awaited):
-                if not self._failed_lately(self._deployed[key]):
-                    self._load(self._deployed[key])
+            for key in dict.fromkeys(deployment.key for deployment in changed):
+                self._expect(key, [deployment for deployment in changed if deployment.key == key])
+            waiting = [d for d in self._awaited.values() if not self.failed_lately(d)]
+            self._accept([loaded for d in waiting if (loaded := self.load(d)) is not None])
+            self.learn_numbers()
+            del leaving
         return bool(changed)
-
-    def key_of(self, series_id: str) -> ModelKey | None:
-        """Return the model that answers for a series: its own, else the one of the fleet it was trained in."""
-        own = ModelKey(Scope.SERIES, series_id)
-        return own if own in self._deployed else self._fleet_of.get(series_id)
 
     def is_resident(self, series_id: str) -> bool:
         """Say whether the model of a series is loaded."""
-        key = self.key_of(series_id)
-        return key is not None and self.cache.holds(key)
+        index = self.routes.index_of.get(series_id)
+        return index is not None and not isinstance(self.routes.found(index), int)
 
-    def find(self, series_id: str) -> Loaded | None:
-        """Return the model of a series, loading it if needed; None when there is none, or it cannot be loaded."""
-        key = self.key_of(series_id)
-        if key is None:
+    def is_deployed(self, series_id: str) -> bool:
+        """Say whether there is a model in Production for a series, loaded or not."""
+        index = self.routes.index_of.get(series_id)
+        return index is not None and self.routes.found(index) != NO_MODEL
+
+    def find(self, series_id: str) -> tuple[Loaded, int] | None:
+        """Return the model of a series and its row there, loading it if needed; None when there is none to load."""
+        index = self.routes.index_of.get(series_id)
+        if index is None:
             return None
-        found = self.cache.get(key)
-        if found is not None or self._failed_lately(self._deployed[key]):
-            return found
-        with self._lock:  # whoever waited here may find that another has loaded it, or failed
-            deployment = self._deployed[key]
-            if self.cache.holds(key) or self._failed_lately(deployment):
-                return self.cache.peek(key)
-            return self._load(deployment)
+        found = self.routes.found(index)
+        if isinstance(found, int):
+            if found == NO_MODEL:
+                return None
+            return self._find(ModelKey(Scope.SERIES, series_id), index)
+        if found[0].deployment.key.scope is Scope.SERIES:
+            self.cache.touch(found[0].deployment.key)
+        return found
 
     def reload(self, series_id: str) -> Loaded | None:
         """Load the model of a series anew, even if that failed lately; None when there is none to load.
@@ -97,11 +120,55 @@ class Models:
         """
         self.refresh()
         with self._lock:
-            key = self.key_of(series_id)
+            key = self._key_of(series_id)
             if key is None:
                 return None
             self._failed.pop((key, self._deployed[key].number), None)
-            return self._load(self._deployed[key])
+            loaded = self.load(self._deployed[key])
+            self._accept([loaded] if loaded else [])
+            return loaded
+
+    def learn_numbers(self) -> None:
+        """Ask by which numbers series are known that have an index; those without a point yet have none."""
+        if not self._unnumbered:
+            return
+        try:
+            found = self._catalogue.numbers(sorted(self._unnumbered))
+        except AtalaiaError as error:
+            _log.warning("series_numbers_not_read", error=str(error)[:500])
+            return
+        self.routes.number(found)
+        self._unnumbered -= found.keys()
+
+    def index(self, series_id: str) -> int:
+        """Return the index of a series; one without a model gets one, so that its points can be counted."""
+        return int(self._indexes([series_id])[0])
+
+    def challenger(self, key: ModelKey) -> Loaded | None:
+        """Return the loaded challenger of a model."""
+        return self._challengers.get(key)
+
+    def number_of(self, key: ModelKey) -> int | None:
+        """Return the number of the version in Production, None without one."""
+        deployed = self._deployed.get(key)
+        return None if deployed is None else deployed.number
+
+    def version(self, key: ModelKey, number: int) -> Deployment | None:
+        """Return one version, wherever it stands."""
+        return self._source.version(key, number)
+
+    def load_champion(self, key: ModelKey, *, anew: bool = False) -> Loaded | None:
+        """Load the version in Production, and let it answer; unless `anew`, one that is there already is taken."""
+        with self._lock:
+            deployment = self._deployed[key]
+            there = None if anew else self.cache.peek(key)
+            if there is not None and there.deployment.number == deployment.number:
+                return there
+            if not anew and self.failed_lately(deployment):
+                return None
+            loaded = self.load(deployment)
+            self._accept([loaded] if loaded else [])
+            return loaded
 
     def deployments(self) -> list[Deployment]:
         """Return all deployments as they are now."""
@@ -111,24 +178,76 @@ class Models:
         """Return the series that have a model of their own in Production."""
         return [key.name for key in list(self._deployed) if key.scope is Scope.SERIES]
 
-    def _failed_lately(self, deployment: Deployment) -> bool:
+    def _key_of(self, series_id: str) -> ModelKey | None:
+        own = ModelKey(Scope.SERIES, series_id)
+        if own in self._deployed:
+            return own
+        index = self.routes.index_of.get(series_id)
+        found = self.routes.found(index) if index is not None else NO_MODEL
+        return None if isinstance(found, int) else found[0].deployment.key
+
+    def _find(self, key: ModelKey, index: int) -> tuple[Loaded, int] | None:
+        if self.failed_lately(self._deployed[key]):
+            return None
+        with self._lock:  # whoever waited here may find that another has loaded it, or failed
+            found = self.routes.found(index)
+            deployment = self._deployed[key]
+            if not isinstance(found, int):
+                return found
+            if self.failed_lately(deployment):
+                return None
+            loaded = self.load(deployment)
+            if loaded is None:
+                return None
+            self._accept([loaded])
+            row = loaded.model.row_of(key.name)
+            return None if row is None else (loaded, row)
+
+    def _expect(self, key: ModelKey, now: Sequence[Deployment]) -> None:
+        """Note what serves a key from now on; a challenger that is not named any more goes at once."""
+        for deployment in now:
+            self._revision = max(self._revision, deployment.revision)
+            known = self._deployed.get(key)
+            if deployment.stage is Stage.PRODUCTION:
+                self._deployed[key] = deployment
+                is_lazy = not hasattr(DETECTORS.get(deployment.algorithm), "advance")  # a streaming one must learn
+                if (
+                    key.scope is Scope.SERIES and known is None and is_lazy
+                ):  # it takes over from the fleet's, even if it can't load
+                    self.routes.swap([self._vacant(CHAMPION, [key.name], NOT_LOADED)])
+                    continue
+                if known is not None and known.number == deployment.number:
+                    continue
+                if key.scope is Scope.SERIES and is_lazy and not self.cache.holds(key):
+                    self._awaited.pop((key, Stage.PRODUCTION), None)
+                    continue  # whoever asks for it finds the new version
+            self._awaited[key, deployment.stage] = deployment
+        challenger = self._challengers.get(key)
+        if challenger is not None and not any(d.stage is Stage.STAGING for d in now):
+            del self._challengers[key]
+            self._awaited.pop((key, Stage.STAGING), None)
+            self.routes.swap([self._vacant(CHALLENGER, challenger.model.series_ids, NO_MODEL)])
+            self._drop([challenger])
+
+    def failed_lately(self, deployment: Deployment) -> bool:
+        """Say whether loading a version failed so lately that it is not tried again yet."""
         failed_at = self._failed.get((deployment.key, deployment.number))
         return failed_at is not None and time.monotonic() - failed_at < self._settings.retry_s
 
-    def _load(self, deployment: Deployment) -> Loaded | None:
+    def load(self, deployment: Deployment) -> Loaded | None:
+        """Load a version: from the registry, else from the local copy, else not at all."""
         for source, read in (
-            (Source.MLFLOW, lambda: self._registry.fetch(deployment.run_id)),
-            (Source.LOCAL_CACHE, lambda: self._blobs.get(artefact_key(deployment.sha256))),
+            (Source.MLFLOW, lambda: memoryview(self._registry.fetch(deployment.run_id))),
+            (Source.LOCAL_CACHE, lambda: self._blobs.view(artefact_key(deployment.sha256), deployment.sha256)),
         ):
             loaded = self._try(deployment, source, read)
             if loaded is not None:
-                self._accept(loaded)
                 return loaded
         self._failed[deployment.key, deployment.number] = time.monotonic()
         _log.error("model_not_loaded", model=str(deployment.key), version=deployment.number)
         return None
 
-    def _try(self, deployment: Deployment, source: Source, read: Callable[[], bytes]) -> Loaded | None:
+    def _try(self, deployment: Deployment, source: Source, read: Callable[[], memoryview]) -> Loaded | None:
         started = time.perf_counter()
         try:
             data = read()
@@ -136,9 +255,12 @@ class Models:
                 raise Broken(
                     "bad_artifact", f"the artefact of {deployment.key} from {source} is not the recorded one"
                 )
-            loaded = Loaded(deployment, FleetModel.from_bytes(data), source)
             if source is Source.MLFLOW:
-                self._keep_copy(deployment, data)
+                data = self._mapped_copy(deployment, data)
+            model = FleetModel.from_bytes(data)
+            if isinstance(model.detector, Streaming):
+                model = self.streams.revived(deployment, model)
+            loaded = Loaded(deployment, model, source)
         except (AtalaiaError, OSError) as error:
             told = {"model": str(deployment.key), "source": source.value, "error": str(error)[:500]}
             _log.warning("model_source_failed", **told)
@@ -147,21 +269,71 @@ class Models:
         self._telemetry.time("model_load_duration_seconds", seconds, deployment.key.name, source.value)
         return loaded
 
-    def _accept(self, loaded: Loaded) -> None:
-        self.cache.put(loaded)
-        self._failed.pop((loaded.deployment.key, loaded.deployment.number), None)
-        self._awaited.discard(loaded.deployment.key)
-        key, members = loaded.deployment.key, loaded.model.series_ids
-        if key.scope is Scope.FLEET:
-            others = {series_id: fleet for series_id, fleet in self._fleet_of.items() if fleet != key}
-            self._fleet_of = {**others, **dict.fromkeys(members, key)}
-
-    def _keep_copy(self, deployment: Deployment, data: bytes) -> None:
+    def _mapped_copy(self, deployment: Deployment, data: memoryview) -> memoryview:
+        """Keep a local copy, and return it mapped where that is worth it, else `data` itself."""
         key = artefact_key(deployment.sha256)
         try:
-            self._blobs.get(key, deployment.sha256)
+            view = self._blobs.view(key, deployment.sha256)
         except (AtalaiaError, OSError):
             try:
-                self._blobs.put(key, data)
+                self._blobs.put(key, bytes(data))
+                view = self._blobs.view(key, deployment.sha256)
             except (AtalaiaError, OSError) as error:  # a full disk, say: the model itself is sound
                 _log.warning("local_copy_not_kept", model=str(deployment.key), error=str(error)[:500])
+                return data
+        return view if len(view) >= _MAPPED_BYTES else data
+
+    def _accept(self, models: Sequence[Loaded]) -> None:
+        """Let loaded models take over, all in one step."""
+        changes: list[Change] = []
+        gone: list[Loaded] = []
+        known = self.routes.index_of
+        self.routes.reserve(sum(name not in known for loaded in models for name in loaded.model.series_ids))
+        for loaded in models:
+            deployment = loaded.deployment
+            self._failed.pop((deployment.key, deployment.number), None)
+            self._awaited.pop((deployment.key, deployment.stage), None)
+            if deployment.stage is Stage.PRODUCTION:
+                dropped = self.cache.put(loaded)
+            else:
+                before = self._challengers.get(deployment.key)
+                dropped = [before] if before is not None else []
+                self._challengers[deployment.key] = loaded
+            is_kept = all(old is not loaded for old in dropped)
+            changes += [self._leaving(old) for old in dropped if old is not loaded]
+            changes += [self._coming(loaded)] if is_kept else []
+            gone += dropped
+        self.routes.swap(changes)
+        self._drop(gone)
+
+    def _coming(self, loaded: Loaded) -> Change:
+        slot = self._slots[id(loaded)] = self.routes.add(loaded)
+        key, names = loaded.deployment.key, loaded.model.series_ids
+        side = CHAMPION if loaded.deployment.stage is Stage.PRODUCTION else CHALLENGER
+        indexes, rows = self._indexes(names), np.arange(len(names))
+        if key.scope is Scope.FLEET and side == CHAMPION:  # a series' own model goes before that of its fleet
+            own = [ModelKey(Scope.SERIES, name) in self._deployed for name in names]
+            keep = ~np.array(own, np.bool_)
+            indexes, rows = indexes[keep], rows[keep]
+        version = self.routes.numbered(key, loaded.deployment.number)
+        return change_to(loaded.model, slot, side, indexes, rows, version)
+
+    def _leaving(self, loaded: Loaded) -> Change:
+        """Return the change that takes back what still points to a model, before its successor comes."""
+        side = CHAMPION if loaded.deployment.stage is Stage.PRODUCTION else CHALLENGER
+        indexes = self.routes.indexes(loaded.model.series_ids)
+        slot = self._slots.get(id(loaded), NO_MODEL)
+        here = slot_of(self.routes.columns.places(side)[indexes]) == slot
+        is_series = loaded.deployment.key.scope is Scope.SERIES and side == CHAMPION
+        return change_to_none(side, indexes[here], NOT_LOADED if is_series else NO_MODEL)
+
+    def _vacant(self, side: int, names: Sequence[str], why: int) -> Change:
+        return change_to_none(side, self._indexes(names), why)
+
+    def _drop(self, gone: Iterable[Loaded]) -> None:
+        self.routes.drop([self._slots.pop(id(loaded), NO_MODEL) for loaded in gone])
+
+    def _indexes(self, names: Sequence[str]) -> IntArray:
+        known = self.routes.index_of
+        self._unnumbered.update(name for name in names if name not in known)
+        return self.routes.indexes(names)

@@ -1,8 +1,9 @@
 """What serving needs from others."""
 
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from atalaia.core.models import Deployment
+from atalaia.core.models import Deployment, ModelKey
 from atalaia.core.series import Statistics
 
 
@@ -11,6 +12,10 @@ class Deployments(Protocol):
 
     def deployments(self, after_revision: int = 0) -> list[Deployment]:
         """Return the deployments that changed after a revision, oldest change first."""
+        ...
+
+    def version(self, key: ModelKey, number: int) -> Deployment | None:
+        """Return one version, wherever it stands, None when there is none."""
         ...
 
 
@@ -27,4 +32,8 @@ class Catalogue(Protocol):
 
     def statistics(self, series_id: str) -> Statistics | None:
         """Return the running statistics of a series, None when it is unknown."""
+        ...
+
+    def numbers(self, series_ids: Sequence[str]) -> Mapping[str, int]:
+        """Return the numbers of those of the series that are known."""
         ...

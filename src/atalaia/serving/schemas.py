@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 from atalaia.core.errors import AtalaiaError
 from atalaia.core.scores import Score
 from atalaia.kit.web.problems import problem_body
-from atalaia.kit.web.wire import Wire, rfc3339
+from atalaia.kit.web.wire import Wire
 
 
 class PredictIn(Wire):
@@ -115,21 +115,21 @@ class ReloadedOut(Wire):
 
 
 def prediction(score: Score) -> dict[str, Any]:
-    """Return a score as `Prediction`, ready to encode."""
+    """Return a score as `Prediction`, for msgspec, which encodes times and enumerations itself."""
     model, why = score.model, score.explanation
     return {
         "series_id": score.series_id,
-        "timestamp": rfc3339(score.timestamp),
+        "timestamp": score.timestamp,
         "value": score.value,
         "anomaly": score.is_anomaly,
         "anomaly_score": score.score,
-        "confidence": score.confidence.value,
+        "confidence": score.confidence,
         "model_info": {
             "model_id": model.model_id,
             "version": model.version,
             "stage": score.stage,
             "type": model.algorithm,
-            "loaded_from": score.source.value,
+            "loaded_from": score.source,
         },
         "explanation": {
             "expected": why.expected,

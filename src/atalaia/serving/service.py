@@ -1,31 +1,35 @@
 """The face of serving: scores of points, on request and as they arrive."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import nan
 
 import numpy as np
 import structlog
-from numpy.typing import NDArray
 
-from atalaia.core.clock import now_us
 from atalaia.core.errors import AtalaiaError, Missing, Unavailable
-from atalaia.core.facts import ModelPromoted
-from atalaia.core.points import FloatArray, IntArray
+from atalaia.core.facts import ChallengerChanged, ModelPromoted
+from atalaia.core.models import Scope
+from atalaia.core.points import FloatArray, IntArray, NumberArray
 from atalaia.core.scores import THRESHOLD, Score
 from atalaia.kit.blobs import Blobs
 from atalaia.kit.database import Database
 from atalaia.kit.facts import Outbox
 from atalaia.kit.telemetry import Telemetry
 from atalaia.kit.threads import Loop
-from atalaia.serving.asked import AskedCounts
+from atalaia.serving.activity import Activity
+from atalaia.serving.blocks import Block, count_one
 from atalaia.serving.cache import Loaded
 from atalaia.serving.loading import Models
 from atalaia.serving.ports import Catalogue, Deployments, Registry
-from atalaia.serving.scoring import Block, rows_by_model, score_fallback
+from atalaia.serving.routing import NOT_LOADED, row_of, slot_of
+from atalaia.serving.scoring import score_fallback, score_one
 from atalaia.serving.settings import ServingSettings
+from atalaia.serving.streams import Pupil
+from atalaia.serving.versions import Versions
 
-_log = structlog.get_logger("atalaia.predictions")
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,56 +64,133 @@ class Serving:
         telemetry: Telemetry,
     ) -> None:
         self.settings = settings
-        self.models = Models(deployments, registry, blobs, settings, telemetry)
-        self.asked = AskedCounts(database)
+        self.models = Models(deployments, registry, catalogue, blobs, settings, telemetry)
+        self.versions = Versions(self.models, settings.cache_bytes)
+        self.activity = Activity(database, self.models.routes, max_series=settings.metrics_max_series)
         self.loops = (
             Loop("refresh", self._refresh, every_s=settings.refresh_s),
-            Loop("asked", self.asked.flush, every_s=settings.flush_s),
+            Loop("activity", self.activity.flush, every_s=settings.flush_s),
         )
         self._catalogue = catalogue
         self._telemetry = telemetry
         # Whoever was told of a promotion gets its answers; promotions by other processes are found by the loop.
         outbox.on_publish(ModelPromoted, self.models.refresh)
+        outbox.on_publish(ChallengerChanged, self.models.refresh)
         telemetry.gauge("model_cache_hit_rate", lambda: self.models.cache.hit_rate)
         telemetry.gauge("model_cache_bytes", lambda: self.models.cache.nbytes)
-        telemetry.counts("anomaly_predictions_total", self.asked.totals)
+        telemetry.counts("anomaly_predictions_total", self.activity.totals)
+        telemetry.counts("challenger_predictions_total", self.activity.comparisons)
 
     def warm(self) -> int:
-        """Load models, those asked for most first, up to `warm_models`; return how many are loaded."""
+        """Load all models of fleets, and of single series those asked for most, up to `warm_models`.
+
+        Returns how many are loaded.
+        """
         self.models.refresh()
-        wanted = self.asked.most_asked(self.settings.warm_models) + self.models.deployed_series()
-        for series_id in list(dict.fromkeys(wanted))[: self.settings.warm_models]:
+        wanted = self.activity.most_scored(self.models.deployed_series())
+        for series_id in wanted[: self.settings.warm_models]:
             self.models.find(series_id)
         return len(self.models.cache)
+
+    def predict_now(self, point: PointToScore) -> Score | None:
+        """Score one point by a model that is in memory; None when there is none: `predict` may find another way."""
+        index = self.models.routes.index_of.get(point.series_id)
+        found = self.models.routes.found(index) if index is not None else None
+        if not isinstance(found, tuple):
+            return None
+        self.models.cache.hits += 1
+        return self._answered(*found, point)
+
+    def predict_all_now(self, points: Sequence[PointToScore]) -> list[Score | None]:
+        """Score points as `predict_now` does, each model in the one version that serves at one moment."""
+        routes = self.models.routes
+        known = routes.index_of
+        indexes = np.fromiter((known.get(point.series_id, -1) for point in points), np.int32, len(points))
+        models, places = routes.look_up(indexes)
+        answers = [
+            self._answered(models[slot_of(place)], row_of(place), point) if place >= 0 else None
+            for place, point in zip(places, points, strict=True)
+        ]
+        self.models.cache.hits += len(answers) - answers.count(None)
+        return answers
 
     def predict(self, points: Sequence[PointToScore]) -> list[Score | AtalaiaError]:
         """Score points, each by the model of its series, else by the running statistics of the catalogue.
 
         A point of an unknown series has a `Missing` for an answer; the others are answered all the same.
         """
-        started = time.perf_counter()
-        names: dict[str, int] = {}
-        rows = np.array([names.setdefault(point.series_id, len(names)) for point in points], np.int64)
-        timestamps = np.array([point.timestamp for point in points], np.int64)
-        values = np.array([point.value for point in points], np.float64)
-        block = self.score_block(list(names), rows, timestamps, values)
-        answers = [block.answer(i, point.series_id) or self._fallback(point) for i, point in enumerate(points)]
-        seconds = (time.perf_counter() - started) / len(points)
-        for answer in answers:
-            if isinstance(answer, Score):
-                self._note(answer, seconds)
-        return answers
+        answers = self.predict_all_now(points)
+        return [answer or self._predict(point) for answer, point in zip(answers, points, strict=True)]
 
-    def score_block(
-        self, series_ids: Sequence[str], rows: IntArray, timestamps: IntArray, values: FloatArray
+    def score_block(self, numbers: NumberArray, timestamps: IntArray, values: FloatArray) -> Block:
+        """Score n points, each by the model of its series; NaN where none is in Production."""
+        return Block(self.models.routes, numbers, timestamps, values, self.models.find)
+
+    def score_named(self, series_ids: Sequence[str], timestamps: IntArray, values: FloatArray) -> Block:
+        """Score n points of series that are named by their ids."""
+        known = self.models.routes.index_of
+        indexes = np.fromiter((known.get(name, -1) for name in series_ids), np.int32, len(series_ids))
+        return Block(self.models.routes, indexes, timestamps, values, self.models.find, by_index=True)
+
+    def score_point(self, series_id: str, timestamp: int, value: float) -> float:
+        """Return the score of one point by the model of its series; NaN when none is in Production."""
+        routes = self.models.routes
+        index = routes.index_of.get(series_id)
+        found = self.models.find(series_id)
+        if found is None or index is None:
+            return nan
+        score = found[0].model.score_one(found[1], timestamp, value)[0]
+        count_one(routes.columns.cells, index, score > THRESHOLD)
+        return score
+
+    def score_number(self, number: int, timestamp: int, value: float) -> float:
+        """Return the score of one point of the series with that number, see `score_point`."""
+        routes = self.models.routes
+        by_number = routes.columns.by_number
+        index = by_number.item(number) if 0 <= number < len(by_number) else -1
+        return self.score_point(routes.names[index], timestamp, value) if index >= 0 else nan
+
+    def must_load(self, numbers: NumberArray | None, series_ids: Sequence[str] | None) -> bool:
+        """Say whether a model must be loaded before points of these series can be scored."""
+        routes = self.models.routes
+        if series_ids is not None:
+            known = routes.index_of
+            return any(routes.waits(known[series_id]) for series_id in series_ids if series_id in known)
+        if numbers is None:
+            return False
+        if len(numbers) > 1:
+            return NOT_LOADED in routes.look_up(self._indexes_of(numbers))[1]
+        by_number = routes.columns.by_number
+        return any(0 <= n < len(by_number) and routes.waits(by_number.item(n)) for n in numbers.tolist())
+
+    def names_of(self, numbers: NumberArray) -> list[str]:
+        """Return the ids of series; an empty text where no model holds the series."""
+        names = self.models.routes.names
+        return [names[index] if index >= 0 else "" for index in self._indexes_of(numbers).tolist()]
+
+    def watch_block(
+        self, numbers: NumberArray, timestamps: IntArray, values: FloatArray, *, replayed: bool = False
     ) -> Block:
-        """Score points as they arrive, each by the model of its series; those without one have the score NaN."""
-        block = Block(timestamps, values)
-        models = [self.models.find(series_id) for series_id in series_ids]
-        for loaded, points, model_rows in rows_by_model(models, series_ids, rows):
-            scores = block.add(loaded, points, model_rows)
-            self._count(loaded, series_ids, rows[points], scores.score > THRESHOLD)
-        return block
+        """Score n points as they arrive, in order of time inside a series: streaming models learn from them.
+
+        Points that are `replayed` were scored and counted before; only the memory of it was lost.
+        """
+        models = self.models
+        at = (models.routes, numbers, timestamps, values, models.find)
+        return Block(*at, streams=models.streams, counted=not replayed)
+
+    def pupils(self) -> list[Pupil]:
+        """Return the streaming models that have to learn what came after their training."""
+        streams = self.models.streams
+        return [Pupil(loaded, streams, self.models.routes) for loaded in streams.untaught()]
+
+    def states(self) -> Iterator[tuple[str, bytes | None]]:
+        """Yield the name of each streaming model, and its state if that changed since it was yielded last."""
+        return self.models.streams.states()
+
+    def restore(self, states: Mapping[str, Callable[[], bytes]]) -> None:
+        """Take back what streaming models had learnt; those that come into memory later find it too."""
+        self.models.streams.restore(states)
 
     def reload(self, series_id: str) -> Reloaded:
         """Load the model of a series anew.
@@ -123,7 +204,7 @@ class Serving:
         """
         started = time.perf_counter()
         loaded = self.models.reload(series_id)
-        if loaded is None and self.models.key_of(series_id) is None:
+        if loaded is None and not self.models.is_deployed(series_id):
             raise Missing("no_deployment", f"no model in Production answers for {series_id[:80]!r}")
         if loaded is None:
             detail = f"neither the registry nor a local copy has the model of {series_id[:80]!r} as it was trained"
@@ -132,7 +213,8 @@ class Serving:
 
     def counts(self, series_id: str, since_us: int) -> tuple[int, int]:
         """Return how many points of a series were scored since then, and how many were anomalous."""
-        return self.asked.counts(series_id, since_us)
+        self.models.learn_numbers()
+        return self.activity.counts(series_id, since_us)
 
     def start(self) -> None:
         """Follow promotions by other processes, and store counts now and then."""
@@ -144,9 +226,29 @@ class Serving:
         for loop in self.loops:
             loop.stop()
         try:
-            self.asked.flush()
+            self.models.learn_numbers()
+            self.activity.flush()
         except Exception:
             _log.exception("counts_not_stored")
+
+    def _indexes_of(self, numbers: NumberArray) -> NumberArray:
+        by_number = self.models.routes.columns.by_number
+        known = (numbers >= 0) & (numbers < len(by_number))
+        return np.where(known, by_number[np.where(known, numbers, 0)], -1).astype(np.int32)
+
+    def _predict(self, point: PointToScore) -> Score | AtalaiaError:
+        self.models.cache.misses += 1
+        found = self.models.find(point.series_id)
+        return self._fallback(point) if found is None else self._answered(*found, point)
+
+    def _answered(self, loaded: Loaded, row: int, point: PointToScore) -> Score:
+        """Score one point by a model, and count it."""
+        score = score_one(loaded, row, point.series_id, point.timestamp, point.value)
+        routes = self.models.routes
+        count_one(routes.columns.cells, routes.index_of[point.series_id], score.is_anomaly)
+        if loaded.deployment.key.scope is Scope.SERIES:
+            self.models.cache.touch(loaded.deployment.key)
+        return score
 
     def _fallback(self, point: PointToScore) -> Score | AtalaiaError:
         started = time.perf_counter()
@@ -167,34 +269,13 @@ class Serving:
         )
         seconds = time.perf_counter() - started
         self._telemetry.time("model_load_duration_seconds", seconds, point.series_id, score.source.value)
-        self.asked.add(point.series_id, score.model.version, 1, int(score.is_anomaly))
+        self._count_fallback(score)
         return score
 
-    def _count(
-        self, loaded: Loaded, series_ids: Sequence[str], rows: IntArray, anomalous: NDArray[np.bool_]
-    ) -> None:
-        scored = np.bincount(rows, minlength=len(series_ids))
-        strange = np.bincount(rows[anomalous], minlength=len(series_ids))
-        for row in np.flatnonzero(scored).tolist():
-            self.asked.add(series_ids[row], loaded.ref.version, int(scored[row]), int(strange[row]))
-
-    def _note(self, score: Score, seconds: float) -> None:
-        if not self.settings.log_predictions:
-            return
-        _log.info(
-            "prediction",
-            series_id=score.series_id,
-            point_at=score.timestamp.isoformat(),
-            value=score.value,
-            anomaly=score.is_anomaly,
-            anomaly_score=score.score,
-            confidence=score.confidence.value,
-            model_id=score.model.model_id,
-            model_version=score.model.version,
-            loaded_from=score.source.value,
-            ms=round(seconds * 1000, 3),
-            at_us=now_us(),
-        )
+    def _count_fallback(self, score: Score) -> None:
+        index = self.models.index(score.series_id)
+        self.models.routes.without_model(index)
+        count_one(self.models.routes.columns.cells, index, score.is_anomaly)
 
     def _refresh(self) -> bool:
         self.models.refresh()

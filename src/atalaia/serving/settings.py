@@ -8,13 +8,15 @@ class ServingSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    cache_bytes: int = Field(default=512 * 2**20, ge=2**20, description="Memory that loaded models may take.")
+    cache_bytes: int = Field(
+        default=512 * 2**20, ge=2**20, description="Memory that models of single series may take."
+    )
     warm_models: int = Field(
         default=100,
         ge=0,
-        description="Models, those most asked for first, that are loaded before the service is ready.",
+        description="Models of single series, those most asked for first, that are loaded before it is ready.",
     )
-    max_batch_points: int = Field(default=100_000, ge=1, description="Points that one batch prediction may bring.")
+    max_batch_points: int = Field(default=500_000, ge=1, description="Points that one batch prediction may bring.")
     fallback_sigma: float = Field(
         default=3.0, gt=0, description="Threshold of the z-score that answers when no model can, in deviations."
     )
@@ -25,5 +27,8 @@ class ServingSettings(BaseModel):
     flush_s: float = Field(default=5.0, gt=0, description="How often the counts of what was asked are stored.")
     retry_s: float = Field(
         default=10.0, gt=0, description="Pause before a model that could not be loaded is tried again."
+    )
+    metrics_max_series: int = Field(
+        default=1_000, ge=0, description="Series that the metrics tell one by one; those beyond are told together."
     )
     log_predictions: bool = Field(default=True, description="Write one log line for each prediction on request.")

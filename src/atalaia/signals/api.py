@@ -2,18 +2,18 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request, Response
 
 from atalaia.algorithms.buckets import Buckets
 from atalaia.core.anomalies import AnomalyState
 from atalaia.core.clock import isoformat
-from atalaia.core.errors import AtalaiaError
 from atalaia.core.points import Points
 from atalaia.kit.cursors import decode_cursor, encode_cursor
 from atalaia.kit.idempotency import once
-from atalaia.kit.web.wire import Cursor, IdempotencyKey, Limit, RawBody, time_query
+from atalaia.kit.web.hot import through
+from atalaia.kit.web.wire import Cursor, IdempotencyKey, Limit, time_query
 from atalaia.signals import schemas
-from atalaia.signals.ingest import parse_points
+from atalaia.signals.doors import PointDoors
 from atalaia.signals.service import Signals
 
 Time = Annotated[str | None, Query(max_length=64, description="Unix seconds or RFC 3339.")]
@@ -27,33 +27,24 @@ _POINTS_BODY: dict[str, Any] = {
                     "oneOf": [
                         {"$ref": "#/components/schemas/PointRows"},
                         {"$ref": "#/components/schemas/PointColumns"},
+                        {"$ref": "#/components/schemas/PointNumbers"},
                     ]
                 }
-            }
+            },
+            "application/vnd.apache.arrow.stream": {"schema": {"type": "string", "format": "binary"}},
         },
     }
 }
 
 
-def points_router(signals: Signals) -> APIRouter:
+def points_router(signals: Signals, doors: PointDoors) -> APIRouter:
     """Return the doors through which points come and go."""
     router = APIRouter(prefix="/api/v1", tags=["points"])
 
-    @router.post("/points", openapi_extra=_POINTS_BODY)
-    def add_points(body: RawBody, key: IdempotencyKey = None) -> schemas.Accepted:
+    @router.post("/points", response_model=schemas.Accepted, openapi_extra=_POINTS_BODY)
+    async def add_points(request: Request, key: IdempotencyKey = None) -> Response:
         """Keep points. The answer comes once they are durable; the same point twice is kept once, the last wins."""
-        try:
-            batch = parse_points(body, signals.settings)
-            with signals.database.write() as session:
-
-                def act() -> dict[str, Any]:
-                    accepted, series, created = signals.ingest(session, batch)
-                    return {"accepted": accepted, "series": series, "created": created}
-
-                return schemas.Accepted(**once(session, key, "POST /points", body, act))
-        except AtalaiaError as error:
-            signals.telemetry.count("points_refused_total", error.code)
-            raise
+        return await through(doors.points, request)
 
     @router.get("/series/{series_id:id}/points", response_model_exclude_none=True)
     def read_points(
@@ -76,7 +67,12 @@ def points_router(signals: Signals) -> APIRouter:
 def catalogue_router(signals: Signals) -> APIRouter:
     """Return the doors of series and fleets."""
     router = APIRouter(prefix="/api/v1", tags=["series"])
+    _add_series(router, signals)
+    _add_fleets(router, signals)
+    return router
 
+
+def _add_series(router: APIRouter, signals: Signals) -> None:
     @router.get("/series")
     def list_series(
         label: Annotated[str | None, Query(max_length=512, description="name:value")] = None,
@@ -92,18 +88,27 @@ def catalogue_router(signals: Signals) -> APIRouter:
             )
         return schemas.SeriesPage(items=[schemas.SeriesOut.of(series) for series in items], next=following)
 
+    @router.post("/series/resolve")
+    def resolve_series(body: schemas.ResolveIn) -> schemas.Resolved:
+        """Learn the numbers of series; new ones are added. Numbers never change: points may name series by them."""
+        with signals.database.write() as session:
+            numbers, created = signals.resolve(session, body.series_ids)
+        return schemas.Resolved(series=numbers, created=created)
+
     @router.get("/series/{series_id:id}")
     def get_series(series_id: str) -> schemas.SeriesOut:
         """Show one series."""
         with signals.database.read() as session:
-            return schemas.SeriesOut.of(signals.catalogue.series(session, series_id))
+            return schemas.SeriesOut.of(signals.series(session, series_id))
 
     @router.patch("/series/{series_id:id}")
     def label_series(series_id: str, body: schemas.LabelsIn) -> schemas.SeriesOut:
         """Set or remove labels of a series."""
         with signals.database.write() as session:
-            return schemas.SeriesOut.of(signals.catalogue.label(session, series_id, body.labels))
+            return schemas.SeriesOut.of(signals.label(session, series_id, body.labels))
 
+
+def _add_fleets(router: APIRouter, signals: Signals) -> None:
     @router.get("/fleets")
     def list_fleets(cursor: Cursor = None, limit: Limit = 100) -> schemas.FleetPage:
         """List fleets in order of id."""
@@ -129,8 +134,6 @@ def catalogue_router(signals: Signals) -> APIRouter:
         with signals.database.write() as session:
             fleet = signals.catalogue.set_fleet(session, fleet_id, body.series_ids)
         return schemas.FleetOut(fleet_id=fleet_id, source="hand", series_count=fleet.series_count)
-
-    return router
 
 
 def anomalies_router(signals: Signals) -> APIRouter:

@@ -1,7 +1,8 @@
 """The catalogue: which series there are, by which number arrays know them, and in which fleet they are."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,9 @@ from sqlalchemy.orm import Session
 from atalaia.core.clock import now_us
 from atalaia.core.errors import AtalaiaError, Fault, Invalid, Missing
 from atalaia.core.points import NumberArray
-from atalaia.core.series import MAX_ID_CHARACTERS, Fleet, Series, check_id
+from atalaia.core.series import MAX_ID_CHARACTERS, Fleet, check_id
 from atalaia.kit.database import after_commit
-from atalaia.signals.rules import fleet_of
+from atalaia.signals.rules import BUCKET_SERIES, fleet_of
 from atalaia.signals.settings import SignalsSettings
 from atalaia.signals.store import catalogue as store
 
@@ -30,28 +31,71 @@ class Catalogue:
     def __init__(self, settings: SignalsSettings) -> None:
         self._settings = settings
         self._numbers: dict[str, int] = {}
+        self._highest = 0
         self._lock = threading.Lock()
 
+    def known(self, series_ids: Sequence[str]) -> NumberArray | None:
+        """Return the number of each of the n ids if all are known in memory, else None."""
+        known = self._numbers
+        try:
+            return np.fromiter((known[series_id] for series_id in series_ids), np.int32, len(series_ids))
+        except KeyError:
+            return None
+
+    def check_numbers(self, session: Session, numbers: NumberArray) -> None:
+        """Refuse numbers that stand for no series.
+
+        Raises
+        ------
+        Missing
+            With the first of them and where it stands.
+        """
+        if not len(numbers):
+            return
+        highest = self._highest
+        if int(numbers.max()) > highest:
+            highest = store.highest_number(session)
+            after_commit(session, lambda: self._reach(highest))  # until then, its series may come to nothing
+        bad = (numbers < 1) | (numbers > highest)
+        if bool(bad.any()):
+            place = int(np.argmax(bad))
+            detail = f"no series has the number {int(numbers[place])}; POST /api/v1/series/resolve tells numbers"
+            raise Missing("unknown_series", detail, faults=[Fault(f"/series/{place}", "unknown number")])
+
     def resolve(
-        self, session: Session, series_ids: Sequence[str], pointer: str = "/points/{}/series_id"
+        self,
+        session: Session,
+        series_ids: Sequence[str],
+        pointer: str = "/points/{}/series_id",
+        labels: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+        place: Callable[[int], int] = int,
     ) -> tuple[NumberArray, int]:
-        """Return the number of each of the n ids, and how many series are new; new ones are added.
+        """Return the number of each of the n ids, and how many series are new; new ones are added with `labels`.
+
+        Parameters
+        ----------
+        place
+            Where the id at a position stands in the body.
 
         Raises
         ------
         Invalid
-            When an id cannot name a series; the fault is `pointer` with the position for ``{}``.
+            When an id cannot name a series; the fault is `pointer` with its place for ``{}``.
         """
+        numbers = self.known(series_ids)
+        if numbers is not None:
+            return numbers, 0
         known = self._numbers
-        try:
-            return np.array([known[series_id] for series_id in series_ids], np.int32), 0
-        except KeyError:
-            unknown = list(dict.fromkeys(s for s in series_ids if s not in known))
-        _check_ids(unknown, series_ids, pointer)
+        unknown = list(dict.fromkeys(s for s in series_ids if s not in known))
+        _check_ids(unknown, lambda series_id: place(series_ids.index(series_id)), pointer)
         fresh = store.numbers_of(session, unknown)
         missing = [series_id for series_id in unknown if series_id not in fresh]
+        if len(missing) > self._settings.max_new_series:
+            most = self._settings.max_new_series
+            detail = f"{len(missing)} new series are too many for one request, at most {most}; nothing was kept"
+            raise Invalid("too_many_new_series", detail, faults=[Fault(pointer.partition("/{}")[0], detail)])
         if missing:
-            self._add(session, missing)
+            self._add(session, missing, labels)
             fresh.update(store.numbers_of(session, missing))
         after_commit(session, lambda: self._learn(fresh))
         numbers = np.array([known.get(s) or fresh[s] for s in series_ids], np.int32)
@@ -78,11 +122,7 @@ class Catalogue:
             raise Missing("unknown_series", detail)
         return row
 
-    def series(self, session: Session, series_id: str) -> Series:
-        """Return one series, or raise `Missing`."""
-        return store.series_of(self.row(session, series_id))
-
-    def label(self, session: Session, series_id: str, changed: Mapping[str, str | None]) -> Series:
+    def label(self, session: Session, series_id: str, changed: Mapping[str, str | None]) -> store.SeriesRow:
         """Set labels of a series, or remove those set to None; a rule may put one without fleet into one.
 
         Raises
@@ -100,7 +140,7 @@ class Catalogue:
         if row.fleet_id is None:
             row.fleet_id = self._place(session, series_id, labels, store.fleet_sizes(session))
         session.flush()
-        return store.series_of(row)
+        return row
 
     def set_fleet(self, session: Session, fleet_id: str, series_ids: Sequence[str]) -> Fleet:
         """Make exactly `series_ids` the members of a fleet, by hand.
@@ -132,13 +172,27 @@ class Catalogue:
             raise Missing("unknown_fleet", detail)
         return store.members_of(session, fleet_id)
 
-    def _add(self, session: Session, series_ids: Sequence[str]) -> None:
+    def gather(self, session: Session) -> list[str]:
+        """Put every series that has no fleet into one, of those with neighbouring numbers; return all fleets.
+
+        Neighbours lie in the same blocks of history, so that a training reads few of them.
+        """
+        width = min(self._settings.fleet_max_series, BUCKET_SERIES)
+        for part in store.fleetless_parts(session, width):
+            fleet = f"numbers-{part * width:07d}"
+            self._fleet(session, fleet, "rule")
+            session.flush()
+            store.assign_range(session, fleet, part * width, (part + 1) * width)
+        return store.fleet_ids(session)
+
+    def _add(self, session: Session, series_ids: Sequence[str], labels: Mapping[str, Mapping[str, str]]) -> None:
         sizes = store.fleet_sizes(session) if self._settings.fleet_rules else {}
         now = now_us()
-        rows: list[dict[str, Any]] = [
-            {"series_id": s, "fleet_id": self._place(session, s, {}, sizes), "labels": {}, "created_at": now}
-            for s in series_ids
-        ]
+        rows: list[dict[str, Any]] = []
+        for series_id in series_ids:
+            own = dict(labels.get(series_id, {}))
+            fleet = self._place(session, series_id, own, sizes)
+            rows.append({"series_id": series_id, "fleet_id": fleet, "labels": own, "created_at": now})
         session.flush()
         session.execute(insert(store.SeriesRow), rows)
 
@@ -165,12 +219,16 @@ class Catalogue:
         with self._lock:
             self._numbers.update(numbers)
 
+    def _reach(self, highest: int) -> None:
+        with self._lock:
+            self._highest = max(self._highest, highest)
 
-def _check_ids(unknown: Sequence[str], series_ids: Sequence[str], pointer: str) -> None:
+
+def _check_ids(unknown: Sequence[str], place: Callable[[str], int], pointer: str) -> None:
     for series_id in unknown:
         try:
             check_id(series_id)
         except AtalaiaError as error:
-            position = series_ids.index(series_id)
+            position = place(series_id)
             fault = Fault(pointer.format(position), error.faults[0].message)
             raise Invalid("invalid_id", f"point {position}: {error.detail}", faults=[fault]) from error

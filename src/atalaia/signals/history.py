@@ -1,64 +1,66 @@
 """History: a tail of accepted batches in the database, and immutable blocks in the blob store.
 
 A batch is one row of Arrow bytes, acknowledged once committed. Compaction turns scored batches into a sorted
-Parquet block and swaps the manifest in one transaction; neighbouring blocks of like size are merged. The same
-point twice is kept once, and the one that arrived last wins, wherever the two lie.
+Parquet block and swaps the manifest in one transaction. While all series fit into one bucket, its block belongs
+to that bucket; else it is wide, and wide blocks are divided into buckets when they hold enough. Neighbouring
+blocks of like size in one bucket are merged. The same point twice is kept once, and the one that arrived last
+wins, wherever the two lie.
 """
 
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 from sqlalchemy.orm import Session
 
 from atalaia.core.clock import MICROS, now_us
 from atalaia.core.errors import AtalaiaError, Broken, Stale
-from atalaia.core.ids import new_id
-from atalaia.core.points import NumberArray, Points
-from atalaia.kit.arrow import (
-    Footer,
-    points_from_ipc,
-    points_to_ipc,
-    points_to_parquet,
-    read_all,
-    read_footer,
-    read_series,
-)
+from atalaia.core.points import FloatArray, NumberArray, Points
+from atalaia.kit.arrow import Span, points_from_ipc, points_to_ipc
 from atalaia.kit.blobs import Blobs
 from atalaia.kit.database import Database
-from atalaia.signals.rules import pick_merge
+from atalaia.signals.blocks import FOLDER, Blocks, Report, unheard
+from atalaia.signals.rules import BUCKET_SERIES, WIDE, Shape, bucket_for, pick_merges, pick_split
 from atalaia.signals.settings import SignalsSettings
 from atalaia.signals.store import history as store
+from atalaia.signals.tail import Tail
 
-FOLDER = "history"
-_FOOTERS = 256
 _DAY_US = 86_400 * MICROS
+_MANY_BATCHES = 1_000
+"""Scored batches that are worth a compaction, however small: each costs every reader a few microseconds."""
 Apply = Callable[[Session], dict[str, Any]]
+_Result = TypeVar("_Result")
 
 
 class History:
-    """The points of all series."""
+    """The points of all series.
+
+    Attributes
+    ----------
+    horizon
+        Says up to which round of scoring batches may become blocks; None stands for all that are scored.
+    """
+
+    horizon: Callable[[Session], int | None]
 
     def __init__(self, database: Database, blobs: Blobs, settings: SignalsSettings) -> None:
         self._database = database
         self._blobs = blobs
         self._settings = settings
-        self._footers: OrderedDict[str, Footer] = OrderedDict()
-        self._lock = threading.Lock()
+        self._tail = Tail(settings.tail_cache_mib << 20)
+        self._blocks = Blocks(blobs, footers_bytes=settings.footer_cache_mib << 20)
+        self.horizon = lambda session: None
 
     def append(self, session: Session, points: Points) -> None:
         """Keep `points`; they are durable once the session's transaction has committed."""
-        row = store.TailRow(
+        head = store.TailRow(
             received_at=now_us(),
             rows=len(points),
             first_ts=int(points.timestamps.min()),
             last_ts=int(points.timestamps.max()),
             scored=False,
-            points=points_to_ipc(points),
         )
-        session.add(row)
+        store.add_batch(session, head, points_to_ipc(points))
 
     def read(self, numbers: Sequence[int], start_us: int, end_us: int) -> Points:
         """Return the points of the series in [start, end), sorted by series and time, each once.
@@ -68,56 +70,81 @@ class History:
         Broken
             When a block is damaged or gone.
         """
-        wanted = np.unique(np.array(numbers, np.int32))
-        gone: FileNotFoundError | None = None
-        for _ in range(3):
-            with self._database.read() as session:
-                tail = store.tail_between(session, start_us, end_us)
-                blocks = store.blocks_between(session, start_us, end_us)
-            try:
-                return self._merged(blocks, tail, wanted, start_us, end_us)
-            except FileNotFoundError as error:  # a block was merged away meanwhile: read the new manifest
-                gone = error
-        raise Broken("bad_blob", f"a block of the history is gone: {gone}") from gone
+        return self._read(np.unique(np.array(numbers, np.int32)), (start_us, end_us), with_tail=True)
 
-    def newest_waiting(self, session: Session, numbers: Sequence[int]) -> int | None:
-        """Return the newest time of the series in batches that are not scored yet, None without any."""
-        wanted = np.array(numbers, np.int32)
-        newest: int | None = None
-        for batch in store.all_unscored(session):
-            if newest is not None and batch.last_ts <= newest:
-                break
-            points = points_from_ipc(batch.points)
-            stamps = points.timestamps[np.isin(points.series, wanted)]
-            if len(stamps):
-                newest = max(newest or 0, int(stamps.max()))
-        return newest
+    def parts(
+        self, numbers: Sequence[int], start_us: int, end_us: int, max_points: int, *, blocks_only: bool = False
+    ) -> Iterator[Points]:
+        """Yield the points of the series in [start, end) in parts, series after series in order of number.
+
+        Each part is as `read` returns it, and holds all points of its series, so that one series with more than
+        `max_points` is a larger part. Sizes are estimated (see `Blocks.estimate`): a part may hold somewhat more
+        than `max_points`. Working on a part takes about 100 bytes of memory for each of its points. With
+        `blocks_only`, the tail is left out.
+        """
+        wanted = np.unique(np.array(numbers, np.int32))
+        span, with_tail = (start_us, end_us), not blocks_only
+        until = np.cumsum(_while_blocks_move(lambda: self._estimate(wanted, span, with_tail=with_tail)))
+        first = 0
+        while first < len(wanted):
+            before = until[first - 1] if first else 0.0
+            last = max(first + 1, int(np.searchsorted(until, before + max_points, side="right")))
+            yield self._read(wanted[first:last], span, with_tail=with_tail)
+            first = last
+
+    def newest_waiting(self, session: Session, numbers: Sequence[int], covered: int = 0) -> int | None:
+        """Return the newest time of the series in batches that are not scored yet, or after the round `covered`.
+
+        It may be that of a batch which is covered by now: then the statistics of the series know one as new.
+        """
+        return self._tail.newest_waiting(session, numbers, covered)
 
     def compaction(self) -> Apply | None:
         """Write the next block from the tail; return what swaps the manifest, None when there is nothing to do."""
         with self._database.read() as session:
-            batches = store.compactable(session, self._settings.block_max_points)
+            horizon = self.horizon(session)
+            batches = store.compactable(session, self._settings.block_max_points, horizon)
+            is_wide = store.has_bucket(session, WIDE)  # a bucket's block may not overrule an older wide one
         if not batches:
             return None
         points = Points.concat([points_from_ipc(batch.points) for batch in batches]).latest()
-        block = self._write(points, sequence=batches[-1].id)
+        bucket = WIDE if is_wide else bucket_for(int(points.series[0]), int(points.series[-1]))
+        block = self._blocks.write(points, bucket, batches[-1].id)
         ids = [batch.id for batch in batches]
 
         def swap(session: Session) -> dict[str, Any]:
+            if horizon is not None and (self.horizon(session) or 0) < horizon:
+                raise Stale("lease_lost", "these batches are needed in the tail again")
             store.remove_batches(session, ids)
-            self._name(session, block)
+            self._name(session, [block])
             return {"batches": len(ids), "points": len(points), "bytes": block.size_bytes}
 
         return swap
 
-    def merge(self) -> Apply | None:
-        """Merge a run of blocks; return what swaps the manifest, None when there is nothing worth it."""
+    def merge(self, report: Report = unheard) -> Apply | None:
+        """Merge runs of blocks; return what swaps the manifest, None when there is nothing worth it."""
         with self._database.read() as session:
-            blocks = store.all_blocks(session)
-        run = self._mergeable(blocks)
-        return None if run is None else self._rewrite(blocks[run], after_us=None)
+            blocks = store.manifest(session)
+        runs = self._mergeable(blocks)
+        if not runs:
+            return None
+        merged: list[store.BlockRow] = []
+        for done, run in enumerate(runs):
+            report(done / len(runs))
+            block = self._blocks.merged([blocks[position] for position in run])
+            merged += [block] if block else []
+        return self._swap([blocks[position] for run in runs for position in run], merged)
 
-    def expiry(self) -> Apply | None:
+    def division(self, report: Report = unheard) -> Apply | None:
+        """Divide wide blocks into buckets; return what swaps the manifest, None when they hold too little."""
+        with self._database.read() as session:
+            blocks = store.manifest(session)
+        chosen = [blocks[position] for position in self._divisible(blocks)]
+        if not chosen:
+            return None
+        return self._swap(chosen, self._blocks.divided(chosen, self._settings.block_max_points, report))
+
+    def expiry(self, report: Report = unheard) -> Apply | None:
         """Drop what is older than the retention; return what swaps the manifest, None when nothing is.
 
         Blocks that are wholly too old go at once; one that is partly too old is rewritten once a day's worth
@@ -127,18 +154,21 @@ class History:
             return None
         horizon = now_us() - int(self._settings.retention_days * _DAY_US)
         with self._database.read() as session:
-            blocks = store.all_blocks(session)
+            blocks = store.manifest(session)
         old = [block for block in blocks if block.last_ts < horizon]
         partly = [block for block in blocks if block.last_ts >= horizon and block.first_ts < horizon - _DAY_US]
-        swaps = [self._rewrite([block], after_us=horizon) for block in partly]
-        if not old and not swaps:
+        if not old and not partly:
             return None
+        written: list[store.BlockRow] = []
+        for done, block in enumerate(partly):
+            report(done / len(partly))
+            rest = self._blocks.merged([block], after_us=horizon)
+            written += [rest] if rest else []
+        swap_all = self._swap([*old, *partly], written)
 
         def swap(session: Session) -> dict[str, Any]:
-            store.remove_blocks(session, [block.key for block in old])
-            for step in swaps:
-                step(session)
-            return {"blocks_dropped": len(old), "blocks_rewritten": len(swaps)}
+            swap_all(session)
+            return {"blocks_dropped": len(old), "blocks_rewritten": len(partly)}
 
         return swap
 
@@ -161,16 +191,69 @@ class History:
         return [block.key for block in blocks if not self._is_whole(block)]
 
     def wants_compaction(self, session: Session) -> bool:
-        """Say whether the tail is large or old enough for a compaction, or blocks are worth merging."""
-        points, oldest = store.scored_tail(session)
+        """Say whether the tail is large or old enough for a compaction, or blocks are worth rewriting."""
+        batches, points, oldest = store.scored_tail(session, self.horizon(session))
         aged = oldest is not None and now_us() - oldest > self._settings.compact_after_s * MICROS
-        full = points >= self._settings.compact_after_points
-        return full or aged or self._mergeable(store.all_blocks(session)) is not None
+        if aged or points >= self._settings.compact_after_points or batches >= _MANY_BATCHES:
+            return True
+        blocks = store.manifest(session)
+        return bool(self._mergeable(blocks) or self._divisible(blocks))
 
-    def _mergeable(self, blocks: Sequence[store.BlockRow]) -> slice | None:
+    def _read(self, wanted: NumberArray, span: Span, *, with_tail: bool) -> Points:
+        def once() -> Points:
+            with self._database.read() as session:
+                # The tail first: what becomes a block in between is then seen twice, not never.
+                tail = self._tail.read(session, wanted, *span) if with_tail else []
+                blocks = self._blocks_of(session, wanted, span)
+            return Points.concat([*(self._blocks.read(b.key, wanted, span) for b in blocks), *tail]).latest()
+
+        return _while_blocks_move(once) if len(wanted) else Points.empty()
+
+    def _estimate(self, wanted: NumberArray, span: Span, *, with_tail: bool) -> FloatArray:
+        """Return about how many points each of the series has in a range."""
+        counts = np.zeros(len(wanted))
+        if not len(wanted):
+            return counts
+        with self._database.read() as session:
+            if with_tail:
+                counts += self._tail.counts(session, wanted, *span)
+            blocks = self._blocks_of(session, wanted, span)
+        for block in blocks:
+            counts += self._blocks.estimate(block, wanted, span)
+        return counts
+
+    def _blocks_of(self, session: Session, wanted: NumberArray, span: Span) -> list[store.Held]:
+        buckets = [WIDE, *np.unique(wanted // BUCKET_SERIES).tolist()]
+        return store.blocks_between(session, *span, buckets, int(wanted[0]), int(wanted[-1]))
+
+    def _mergeable(self, blocks: Sequence[store.Held]) -> list[list[int]]:
         settings = self._settings
-        rows = [block.rows for block in blocks]
-        return pick_merge(rows, fan_in=settings.block_fan_in, max_rows=settings.block_max_points)
+        return pick_merges(
+            _shapes(blocks),
+            fan_in=settings.block_fan_in,
+            max_rows=settings.block_max_points,
+            enough_rows=settings.block_max_points,
+        )
+
+    def _divisible(self, blocks: Sequence[store.Held]) -> list[int]:
+        return pick_split(_shapes(blocks), at_rows=self._settings.divide_after_points)
+
+    def _swap(self, old: Sequence[store.Held], new: Sequence[store.BlockRow]) -> Apply:
+        keys = [block.key for block in old]
+
+        def swap(session: Session) -> dict[str, Any]:
+            store.remove_blocks(session, keys)
+            self._name(session, new)
+            return {"blocks_rewritten": len(keys), "points_rewritten": sum(block.rows for block in new)}
+
+        return swap
+
+    def _name(self, session: Session, blocks: Sequence[store.BlockRow]) -> None:
+        """Put blocks on the manifest, unless whoever wrote them slept so long that they were swept meanwhile."""
+        for block in blocks:
+            if not self._blobs.path(block.key).is_file():
+                raise Stale("lease_lost", f"the block {block.key} was swept before it was named")
+        session.add_all(blocks)
 
     def _is_whole(self, block: store.BlockRow) -> bool:
         try:
@@ -179,70 +262,17 @@ class History:
             return False
         return True
 
-    def _merged(
-        self,
-        blocks: Sequence[store.BlockRow],
-        tail: Sequence[store.TailRow],
-        wanted: NumberArray,
-        start: int,
-        end: int,
-    ) -> Points:
-        parts = [read_series(self._blobs.path(b.key), self._footer(b.key), wanted) for b in blocks]
-        for batch in tail:
-            points = points_from_ipc(batch.points)
-            parts.append(points.take(np.isin(points.series, wanted)))
-        points = Points.concat(parts)
-        return points.take((points.timestamps >= start) & (points.timestamps < end)).latest()
 
-    def _footer(self, key: str) -> Footer:
-        with self._lock:
-            footer = self._footers.get(key)
-            if footer is not None:
-                self._footers.move_to_end(key)
-                return footer
-        footer = read_footer(self._blobs.path(key))
-        with self._lock:
-            self._footers[key] = footer
-            while len(self._footers) > _FOOTERS:
-                self._footers.popitem(last=False)
-        return footer
+def _shapes(blocks: Sequence[store.Held]) -> list[Shape]:
+    return [Shape(block.bucket, block.sequence, block.rows) for block in blocks]
 
-    def _rewrite(self, blocks: Sequence[store.BlockRow], after_us: int | None) -> Apply:
-        points = Points.concat([self._read_whole(block.key) for block in blocks]).latest()
-        if after_us is not None:
-            points = points.take(points.timestamps >= after_us)
-        block = self._write(points, sequence=blocks[-1].sequence) if len(points) else None
-        keys = [block.key for block in blocks]
 
-        def swap(session: Session) -> dict[str, Any]:
-            store.remove_blocks(session, keys)
-            if block is not None:
-                self._name(session, block)
-            return {"blocks": len(keys), "points": len(points)}
-
-        return swap
-
-    def _name(self, session: Session, block: store.BlockRow) -> None:
-        """Put a block on the manifest, unless whoever wrote it slept so long that it was swept meanwhile."""
-        if not self._blobs.path(block.key).is_file():
-            raise Stale("lease_lost", f"the block {block.key} was swept before it was named")
-        session.add(block)
-
-    def _read_whole(self, key: str) -> Points:
+def _while_blocks_move(read: Callable[[], _Result]) -> _Result:
+    """Read with the newest manifest; blocks may be merged away, and swept, between the two."""
+    gone: FileNotFoundError | None = None
+    for _ in range(3):
         try:
-            return read_all(self._blobs.path(key))
+            return read()
         except FileNotFoundError as error:
-            raise Stale("lease_lost", f"the block {key} was rewritten meanwhile") from error
-
-    def _write(self, points: Points, sequence: int) -> store.BlockRow:
-        blob = self._blobs.put(f"{FOLDER}/{new_id('block')}.parquet", points_to_parquet(points))
-        return store.BlockRow(
-            key=blob.key,
-            sequence=sequence,
-            first_ts=int(points.timestamps.min()),
-            last_ts=int(points.timestamps.max()),
-            rows=len(points),
-            size_bytes=blob.size_bytes,
-            sha256=blob.sha256,
-            created_at=now_us(),
-        )
+            gone = error
+    raise Broken("bad_blob", f"a block of the history is gone: {gone}") from gone

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import msgspec
 import numpy as np
@@ -9,11 +10,12 @@ from numpy.typing import NDArray
 
 from atalaia.core.clock import MICROS, now_us
 from atalaia.core.errors import Fault, Invalid
-from atalaia.core.points import MAX_MAGNITUDE, FloatArray, IntArray
+from atalaia.core.points import MAX_MAGNITUDE, FloatArray, IntArray, NumberArray
 from atalaia.kit.web.wire import MAX_SECONDS, decode, parse_time, why_not_seconds
 from atalaia.signals.settings import SignalsSettings
 
 _MAX_FAULTS = 20
+_TOO_HIGH = 2**31
 
 
 class PointIn(msgspec.Struct, forbid_unknown_fields=True):
@@ -25,20 +27,27 @@ class PointIn(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class PointsIn(msgspec.Struct, forbid_unknown_fields=True):
-    """A batch on the wire: rows in `points`, or three columns of one length."""
+    """A batch on the wire: rows in `points`, or three columns of one length; `series` are numbers, not ids."""
 
     points: list[PointIn] | None = None
     series_ids: list[str] | None = None
+    series: list[int] | None = None
     timestamps: list[float | str] | None = None
     values: list[float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Checked points whose series are still named by their ids.
+    """Checked points whose series are still named as the sender names them.
 
     Attributes
     ----------
+    series_ids
+        Ids, one for each point, or where there are `indexes` those that occur.
+    indexes
+        int64[n], for each point the position of its id in `series_ids`; None when they go in step.
+    numbers
+        int32[n], when the sender names series by their numbers; `series_ids` is empty then.
     id_pointer
         Where in the body the id of a point stands, its position for ``{}``.
     """
@@ -47,6 +56,15 @@ class Batch:
     timestamps: IntArray
     values: FloatArray
     id_pointer: str
+    indexes: IntArray | None = None
+    numbers: NumberArray | None = None
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def place(self, position: int) -> int:
+        """Return the first point whose id is the one at a position in `series_ids`."""
+        return position if self.indexes is None else int(np.argmax(self.indexes == position))
 
 
 _decoder = msgspec.json.Decoder(PointsIn)
@@ -68,11 +86,23 @@ def parse_points(body: bytes, settings: SignalsSettings) -> Batch:
         values = [point.value for point in sent.points]
         pointers = ("/points/{}/series_id", "/points/{}/timestamp", "/points/{}/value")
     else:
-        ids, stamps, values = _columns(sent)
-        pointers = ("/series_ids/{}", "/timestamps/{}", "/values/{}")
-    _check_count(len(ids), settings.max_batch_points, pointers[0].partition("/{}")[0])
+        name = "series_ids" if sent.series is None else "series"
+        ids, stamps, values = _columns(sent, name)
+        pointers = (f"/{name}/{{}}", "/timestamps/{}", "/values/{}")
+    check_count(len(ids), settings.max_batch_points, pointers[0].partition("/{}")[0])
     timestamps = parse_times(stamps, pointers[1], settings.max_ahead_s)
-    return Batch(ids, timestamps, check_values(values, pointers[2]), pointers[0])
+    checked = check_values(values, pointers[2])
+    if sent.series is not None:
+        return Batch((), timestamps, checked, pointers[0], numbers=_numbers(sent.series))
+    return Batch(cast("Sequence[str]", ids), timestamps, checked, pointers[0])
+
+
+def _numbers(series: Sequence[int]) -> NumberArray:
+    wide = np.array([min(max(number, 0), _TOO_HIGH) for number in series], np.int64)
+    _refuse(
+        "invalid_points", (wide < 1) | (wide >= _TOO_HIGH), "/series/{}", lambda i: "not the number of a series"
+    )
+    return wide.astype(np.int32)
 
 
 def parse_times(stamps: Sequence[float | str], pointer: str, max_ahead_s: float) -> IntArray:
@@ -110,8 +140,12 @@ def check_values(values: Sequence[float], pointer: str) -> FloatArray:
     return numbers
 
 
-def _columns(sent: PointsIn) -> tuple[list[str], Sequence[float | str], list[float]]:
-    columns = {"series_ids": sent.series_ids, "timestamps": sent.timestamps, "values": sent.values}
+def _columns(sent: PointsIn, name: str) -> tuple[Sequence[str | int], Sequence[float | str], list[float]]:
+    if sent.series is not None and sent.series_ids is not None:
+        fault = Fault("/series", "stands beside `series_ids`")
+        raise Invalid("invalid_request", "send either `series` (numbers) or `series_ids`", faults=[fault])
+    ids: Sequence[str | int] | None = sent.series if name == "series" else sent.series_ids
+    columns = {name: ids, "timestamps": sent.timestamps, "values": sent.values}
     absent = [name for name, column in columns.items() if column is None]
     if absent:
         faults = [Fault(f"/{name}", "is missing") for name in absent]
@@ -121,11 +155,16 @@ def _columns(sent: PointsIn) -> tuple[list[str], Sequence[float | str], list[flo
     if len(set(lengths.values())) > 1:
         detail = f"the columns differ in length: {', '.join(f'{name} {n}' for name, n in lengths.items())}"
         raise Invalid("invalid_points", detail, faults=[Fault("/values", detail)])
-    return sent.series_ids or [], sent.timestamps or [], sent.values or []
+    return ids or [], sent.timestamps or [], sent.values or []
 
 
 def _refuse_columns(sent: PointsIn) -> None:
-    columns = {"series_ids": sent.series_ids, "timestamps": sent.timestamps, "values": sent.values}
+    columns = {
+        "series_ids": sent.series_ids,
+        "series": sent.series,
+        "timestamps": sent.timestamps,
+        "values": sent.values,
+    }
     if faults := [
         Fault(f"/{name}", "stands beside `points`") for name, column in columns.items() if column is not None
     ]:
@@ -134,7 +173,8 @@ def _refuse_columns(sent: PointsIn) -> None:
         )
 
 
-def _check_count(count: int, most: int, pointer: str) -> None:
+def check_count(count: int, most: int, pointer: str) -> None:
+    """Refuse no points at all, and more than one request may bring."""
     if not count:
         raise Invalid("invalid_points", "there is no point in the body", faults=[Fault(pointer, "is empty")])
     if count > most:

@@ -1,19 +1,22 @@
 """What signals needs from others."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from atalaia.core.points import FloatArray, IntArray
-from atalaia.core.scores import Explanation, ModelRef, Scores
+from numpy import bool_
+from numpy.typing import NDArray
+
+from atalaia.core.points import FloatArray, IntArray, NumberArray
+from atalaia.core.scores import Explanation, ModelRef
 
 
 class ScoredBlock(Protocol):
     """The scores of a block of points, and why."""
 
-    @property
-    def scores(self) -> Scores:
-        """Return the scores of the n points; NaN where no model is in Production."""
-        ...
+    score: FloatArray
+    """float64[n], NaN where no model is in Production."""
+    alarm: NDArray[bool_]
+    """bool[n], whether each point belongs to an anomaly."""
 
     def explain(self, index: int) -> Explanation:
         """Say why point `index` has its score."""
@@ -24,11 +27,40 @@ class ScoredBlock(Protocol):
         ...
 
 
-class Scorer(Protocol):
-    """Scores points with the models in Production."""
+class Pupil(Protocol):
+    """A streaming model that is new here, and has to learn what was received since it was trained."""
 
-    def score_block(
-        self, series_ids: Sequence[str], rows: IntArray, timestamps: IntArray, values: FloatArray
+    numbers: NumberArray
+    """Its series, sorted."""
+    since_us: int
+    """It knows all points before then."""
+
+    def teach(self, numbers: NumberArray, timestamps: IntArray, values: FloatArray) -> None:
+        """Let it learn from points of its series, in order of time inside each."""
+        ...
+
+    def done(self) -> None:
+        """Note that it has caught up."""
+        ...
+
+
+class Scorer(Protocol):
+    """Scores points with the models in Production, and lets streaming models learn from them."""
+
+    def watch_block(
+        self, numbers: NumberArray, timestamps: IntArray, values: FloatArray, *, replayed: bool = False
     ) -> ScoredBlock:
-        """Score n points; ``series_ids[rows[i]]`` is the series of point ``i``."""
+        """Score n points, in order of time inside each series; `replayed` ones were scored and counted before."""
+        ...
+
+    def pupils(self) -> Sequence[Pupil]:
+        """Return the streaming models that have to learn what came after their training."""
+        ...
+
+    def states(self) -> Iterable[tuple[str, bytes | None]]:
+        """Yield the name of each streaming model, and what it has learnt if that changed since the last time."""
+        ...
+
+    def restore(self, states: Mapping[str, Callable[[], bytes]]) -> None:
+        """Take back what streaming models had learnt; those that come into memory later find it too."""
         ...

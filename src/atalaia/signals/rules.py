@@ -1,17 +1,15 @@
-"""Pure decisions of signals: which fleet, when an anomaly opens and closes, which blocks to merge."""
+"""Pure decisions of signals: which fleet, when an anomaly opens and closes, which blocks to merge or to divide."""
 
 import re
+from bisect import bisect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import translate
 from functools import lru_cache
-
-import numpy as np
-from numpy.typing import NDArray
+from math import isnan
+from typing import NamedTuple
 
 from atalaia.core.errors import Invalid
-from atalaia.core.points import IntArray
-from atalaia.core.scores import THRESHOLD
 from atalaia.core.series import MAX_ID_CHARACTERS, check_id
 from atalaia.signals.settings import FleetRule
 
@@ -93,7 +91,8 @@ def advance(
     current: Interval | None,
     timestamps: Sequence[int],
     scores: Sequence[float],
-    first: int,
+    alarms: Sequence[bool],
+    positions: Sequence[int],
     *,
     open_after: int,
     close_after: int,
@@ -104,14 +103,18 @@ def advance(
     ----------
     timestamps, scores
         The points in order of time; NaN scores say nothing and change nothing.
-    first
-        Position of the first of them in the block.
+    alarms
+        Whether each of them is strange.
+    positions
+        Where they stand in the block that is being read.
     """
     closed: list[Interval] = []
-    for offset, (moment, score) in enumerate(zip(timestamps, scores, strict=True)):
-        if score > THRESHOLD:
-            current = _stranger(current, moment, score, first + offset, open_after)
-        elif score <= THRESHOLD and current is not None:
+    for moment, score, alarm, position in zip(timestamps, scores, alarms, positions, strict=True):
+        if isnan(score):
+            continue
+        if alarm:
+            current = _stranger(current, moment, score, position, open_after)
+        elif current is not None:
             current = replace(current, quiet=current.quiet + 1)
             if current.quiet >= (close_after if current.is_open else 1):
                 closed += [current] if current.is_open else []
@@ -129,27 +132,6 @@ def _stranger(current: Interval | None, moment: int, score: float, index: int, o
     if score > current.peak_score:
         grown = replace(grown, peak_at=moment, peak_score=score, peak=index)
     return grown
-
-
-def in_order(rows: IntArray, timestamps: IntArray, latest: IntArray) -> NDArray[np.intp]:
-    """Return the positions of the points that are newer than all before them, sorted by series and time.
-
-    Parameters
-    ----------
-    rows, timestamps
-        int64[n], position of the series (0 to m - 1) and time of each point, in order of arrival.
-    latest
-        int64[m], newest time that is known of each series already, -1 for none.
-    """
-    series = np.concatenate([np.arange(len(latest)), rows])
-    order = np.argsort(series, kind="stable")
-    _, rank = np.unique(np.concatenate([latest, timestamps])[order], return_inverse=True)
-    # Rising with the series first, then with time, so that one running maximum serves all series.
-    height = series[order] * len(order) + rank
-    newer = np.ones(len(order), np.bool_)
-    newer[1:] = height[1:] > np.maximum.accumulate(height)[:-1]
-    chosen = order[newer] - len(latest)
-    return chosen[chosen >= 0]
 
 
 def pick_merge(rows: Sequence[int], *, fan_in: int, max_rows: int) -> slice | None:
@@ -180,3 +162,65 @@ def _tier(rows: int, fan_in: int) -> int:
         rows //= fan_in
         tier += 1
     return tier
+
+
+BUCKET_SERIES = 4_096
+"""Series whose points share blocks: those whose numbers, divided by this, are the same whole number."""
+WIDE = -1
+"""Stands for the bucket of a block that may hold all series."""
+
+
+class Shape(NamedTuple):
+    """What the choice of blocks depends on."""
+
+    bucket: int
+    sequence: int
+    rows: int
+
+
+def bucket_for(first: int, last: int) -> int:
+    """Return the bucket for points of series `first` to `last`, `WIDE` when one bucket does not hold them."""
+    bucket = first // BUCKET_SERIES
+    return bucket if bucket == last // BUCKET_SERIES else WIDE
+
+
+def pick_merges(blocks: Sequence[Shape], *, fan_in: int, max_rows: int, enough_rows: int) -> list[list[int]]:
+    """Return runs of blocks to merge, as positions in `blocks` (oldest first), with `enough_rows` or little more.
+
+    A run lies in one bucket. No wide block may lie between two of its blocks in time of arrival, and between wide
+    ones no other: the merged block takes the place of the last, and would overrule what arrived in between.
+    """
+    lanes: dict[tuple[int, int], list[int]] = {}
+    wide = [block.sequence for block in blocks if block.bucket == WIDE]
+    narrow = [block.sequence for block in blocks if block.bucket != WIDE]
+    for position, block in enumerate(blocks):
+        crossed = bisect(narrow if block.bucket == WIDE else wide, block.sequence)
+        lanes.setdefault((block.bucket, crossed), []).append(position)
+    runs: list[list[int]] = []
+    total = 0
+    for lane in lanes.values():
+        run = pick_merge([blocks[position].rows for position in lane], fan_in=fan_in, max_rows=max_rows)
+        if run is not None and total < enough_rows:
+            runs.append(lane[run])
+            total += sum(blocks[position].rows for position in lane[run])
+    return runs
+
+
+def pick_split(blocks: Sequence[Shape], *, at_rows: int) -> list[int]:
+    """Return the oldest wide blocks that hold `at_rows`, as positions in `blocks`, none when all do not hold them.
+
+    What is divided takes the place of wide blocks in every bucket, so none of a bucket may lie in between.
+    """
+    wide = [position for position, block in enumerate(blocks) if block.bucket == WIDE]
+    if not wide or sum(blocks[position].rows for position in wide) < at_rows:
+        return []
+    oldest = blocks[wide[0]].sequence
+    crossing = [block.sequence for block in blocks if block.bucket != WIDE and block.sequence > oldest]
+    chosen: list[int] = []
+    total = 0
+    for position in wide:
+        if total >= at_rows or (crossing and blocks[position].sequence > crossing[0]):
+            break
+        chosen.append(position)
+        total += blocks[position].rows
+    return chosen

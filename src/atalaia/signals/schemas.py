@@ -47,6 +47,33 @@ class PointColumns(Wire):
     values: list[float]
 
 
+class PointNumbers(Wire):
+    """A batch as columns of one length, whose series are named by numbers (see `/api/v1/series/resolve`)."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"series": [1, 1], "timestamps": [1733587200, 1733587260.5], "values": [1.5, 1.75]}]
+        }
+    )
+    series: list[int]
+    timestamps: list[float | str]
+    values: list[float]
+
+
+class ResolveIn(Wire):
+    """Ids of series whose numbers are wanted."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"series_ids": ["pump/7", "pump/8"]}]})
+    series_ids: list[str] = Field(max_length=1_000_000)
+
+
+class Resolved(Wire):
+    """Numbers of series."""
+
+    series: list[int] = Field(description="The number of each id, in their order.")
+    created: int = Field(description="Series that were new.")
+
+
 class Accepted(Wire):
     """Points were acknowledged: they are durable."""
 

@@ -1,196 +1,241 @@
 """The follower: reads accepted batches in order, scores them, and lets anomalies open, grow and close.
 
-One drain is one transaction: running statistics, anomalies and the marks on the batches change together, so
-that a process killed at any moment neither loses nor doubles an anomaly. Points that are not newer than all
-before them (late or repeated ones) are kept in history, but raise no alarm and teach no statistics.
+One process follows; others wait until its lease has run out. What it knows of the series is in its memory, in
+columns. One round is one transaction: anomalies and the marks on the batches change together. The memory is stored
+now and then, together with the number of the round that it covers. A process that takes over reads what was stored
+and folds in the batches of the later rounds anew, so that one killed at any moment neither loses nor doubles
+anything. Points that are not newer than all before them (late or repeated ones) are kept in history, but raise no
+alarm and teach nothing.
 """
 
+import threading
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import structlog
 from sqlalchemy.orm import Session
 
-from atalaia.algorithms.running import Running, fold
-from atalaia.core.anomalies import AnomalyState
-from atalaia.core.errors import Stale
-from atalaia.core.facts import AnomalyClosed, AnomalyOpened, Fact
-from atalaia.core.ids import new_id
-from atalaia.core.points import FloatArray, IntArray, NumberArray, Points
-from atalaia.core.scores import THRESHOLD
+from atalaia.core.clock import MICROS, now_us
+from atalaia.core.errors import Broken, Stale
+from atalaia.core.facts import AnomalyOpened, Fact
+from atalaia.core.points import Points
 from atalaia.kit.arrow import points_from_ipc
 from atalaia.kit.database import Database
 from atalaia.kit.facts import Outbox
 from atalaia.kit.telemetry import Telemetry
-from atalaia.signals.ports import ScoredBlock, Scorer
-from atalaia.signals.rules import Interval, advance, in_order
+from atalaia.signals.growth import Growth
+from atalaia.signals.history import History
+from atalaia.signals.lease import is_gone, owner_name
+from atalaia.signals.memory import Memory
+from atalaia.signals.ports import Pupil, ScoredBlock, Scorer
 from atalaia.signals.settings import SignalsSettings
-from atalaia.signals.store import anomalies, catalogue, history
+from atalaia.signals.statistics import PAGE, in_time_order
+from atalaia.signals.store import catalogue, history
+from atalaia.signals.store import follower as store
 
 DRAIN_POINTS = 500_000
 """Points that one transaction scores at most."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Block:
-    """The fresh points of a drain, sorted by series and time, and the series that they belong to."""
-
-    series: Sequence[catalogue.Known]
-    rows: IntArray
-    timestamps: IntArray
-    values: FloatArray
+_REPLAY_POINTS = 2_000_000
+_STORE_SHARE = 0.05
+"""Storing the memory may take this share of the time."""
+_log = structlog.get_logger(__name__)
 
 
 class Scoring:
     """Scores the tail."""
 
     def __init__(
-        self, database: Database, outbox: Outbox, scorer: Scorer, settings: SignalsSettings, telemetry: Telemetry
+        self,
+        database: Database,
+        outbox: Outbox,
+        scorer: Scorer,
+        memory: Memory,
+        past: History,
+        settings: SignalsSettings,
+        telemetry: Telemetry,
     ) -> None:
         self._database = database
         self._outbox = outbox
         self._scorer = scorer
+        self._memory = memory
+        self._past = past
         self._settings = settings
         self._telemetry = telemetry
+        self._owner = owner_name()
+        self._lock = threading.RLock()
+        self._scratch = np.full(PAGE, -1, np.int64)
+        self._renew_at = 0.0
+        self._store_at = 0.0
 
     def drain(self) -> bool:
         """Score the batches that wait, up to a bound; return whether there were any."""
+        with self._lock:
+            try:
+                return self._leads() and self._follow()
+            except Stale:  # another process follows now; look whether it still does
+                self._memory.forget()
+                return True
+
+    def release(self) -> None:
+        """Store the memory, and let another process follow at once."""
+        with self._lock:
+            if not self._memory.is_live:
+                return
+            try:
+                if self._memory.is_behind:
+                    self._memory.save(self._owner, self._scorer)
+                with self._database.write() as session:
+                    store.own(session, self._owner).until = 0
+            except Stale as error:
+                _log.info("memory_not_stored", reason=error.detail)
+            except Exception:
+                _log.exception("memory_not_stored")
+            self._memory.forget()
+            self._renew_at = 0.0
+
+    def _follow(self) -> bool:
+        if not self._memory.is_live:
+            self._recover()
+        self._teach()
         with self._database.read() as session:
             batches = history.unscored(session, DRAIN_POINTS)
-            if not batches:
-                return False
-            arrived = [points_from_ipc(batch.points) for batch in batches]
-            numbers, received = np.unique(Points.concat(arrived).series, return_counts=True)
-            series = catalogue.known_of_numbers(session, numbers.tolist())
-        before = _running(series)
-        block = _fresh(arrived, numbers, series, before)
-        scored = self._scorer.score_block([s.series_id for s in series], block.rows, block.timestamps, block.values)
-        after = fold(before, block.rows, block.timestamps, block.values)
-        try:
-            with self._database.write() as session:
-                history.mark_scored(session, [batch.id for batch in batches])
-                catalogue.save_known(session, _known(series, received, after))
-                facts = _Growth(session, self._settings, block, scored).grow()
-                self._outbox.publish(session, *facts)
-        except Stale:
-            return True  # another process has scored them; look for what is left
+        if batches:
+            try:
+                self._score(batches)
+            except BaseException:
+                self._memory.forget()  # it knows of points that are not marked as scored
+                raise
+        self._store_if_due()
+        return bool(batches)
+
+    def _score(self, batches: Sequence[history.Batch]) -> None:
+        points = self._learn(batches)
+        scored = self._scorer.watch_block(points.series, points.timestamps, points.values)
+        with self._database.write() as session:
+            row = store.own(session, self._owner)
+            row.round += 1
+            row.until = self._lease_end()
+            history.mark_scored(session, [batch.id for batch in batches], row.round)
+            facts = self._grow(session, points, scored)
+            self._outbox.publish(session, *facts)
+        self._memory.round = row.round
         if opened := sum(isinstance(fact, AnomalyOpened) for fact in facts):
             self._telemetry.count("anomalies_opened_total", by=opened)
+
+    def _grow(self, session: Session, points: Points, scored: ScoredBlock) -> list[Fact]:
+        return Growth(session, self._settings, points, scored).grow()
+
+    def _learn(self, batches: Sequence[history.Batch]) -> Points:
+        """Fold batches into the statistics; return those of their points that are newer than all before them."""
+        arrived = [points_from_ipc(batch.points) for batch in batches]
+        columns = self._memory.live
+        for points in arrived:
+            columns.receive(points.series)
+        points = Points.concat([self._in_order(points) for points in arrived])
+        return points.take(columns.learn(points.series, points.timestamps, points.values))
+
+    def _in_order(self, points: Points) -> Points:
+        """Return a batch in order of time inside each series, each point once: in a batch, order means nothing."""
+        highest = int(points.series.max(initial=0))
+        if highest >= len(self._scratch):
+            self._scratch = np.full(2 * highest, -1, np.int64)
+        return points if in_time_order(points.series, points.timestamps, self._scratch) else points.latest()
+
+    def _leads(self) -> bool:
+        """Return whether this process follows; it takes over when nobody else does."""
+        if self._memory.is_live and time.monotonic() < self._renew_at:
+            return True
+        with self._database.read() as session:  # those who wait do not disturb those who write
+            is_free = self._may_own(store.follower(session))
+        if is_free:
+            with self._database.write() as session:
+                is_free = self._take(session)
+        if not is_free:
+            self._memory.forget()
+            return False
+        self._renew_at = time.monotonic() + self._settings.follow_lease_s / 3
         return True
 
+    def _take(self, session: Session) -> bool:
+        """Take the lease, or renew it; return whether that was possible."""
+        row = store.follower(session)
+        if not self._may_own(row):
+            return False
+        if row is None:
+            row = store.FollowerRow(id=1, owner=self._owner, until=0, round=0, stored=0)
+            session.add(row)
+        elif row.owner != self._owner:
+            _log.info("following", before=row.owner)
+            row.owner = self._owner
+            self._memory.forget()
+        row.until = self._lease_end()
+        return True
 
-class _Growth:
-    """How the anomalies of a drain's series open, grow and close."""
+    def _may_own(self, row: store.FollowerRow | None) -> bool:
+        return row is None or row.owner == self._owner or row.until <= now_us() or is_gone(row.owner)
 
-    def __init__(self, session: Session, settings: SignalsSettings, block: _Block, scored: ScoredBlock) -> None:
-        self._session = session
-        self._settings = settings
-        self._block = block
-        self._scored = scored
-        self._facts: list[Fact] = []
+    def _lease_end(self) -> int:
+        return now_us() + int(self._settings.follow_lease_s * MICROS)
 
-    def grow(self) -> list[Fact]:
-        """Change the rows of the anomalies; return what is to be told of them."""
-        series, rows = self._block.series, self._block.rows
-        going = anomalies.growing(self._session, [one.number for one in series])
-        strange = set(np.unique(rows[self._scored.scores.score > THRESHOLD]).tolist())
-        bounds = np.searchsorted(rows, np.arange(len(series) + 1)).tolist()
-        for position, one in enumerate(series):
-            row = going.get(one.number)
-            if row is not None or position in strange:
-                self._advance(one, row, slice(bounds[position], bounds[position + 1]))
-        return self._facts
+    def _recover(self) -> None:
+        """Bring the memory to where the database is."""
+        if not self._memory.load(self._scorer):
+            self._memory.begin(self._owner)
+            self._rebuild()
+        while True:
+            with self._database.read() as session:
+                batches = history.replayable(session, self._memory.round, _REPLAY_POINTS)
+            if not batches:
+                break
+            points = self._learn(batches)
+            self._scorer.watch_block(points.series, points.timestamps, points.values, replayed=True)
+            self._memory.round = max(batch.round or 0 for batch in batches)
+        with self._database.read() as session:
+            self._memory.follow_from(store.last_round(session))
+        self._store_at = 0.0
 
-    def _advance(self, series: catalogue.Known, row: anomalies.AnomalyRow | None, part: slice) -> None:
-        closed, current = advance(
-            _interval(row) if row else None,
-            self._block.timestamps[part].tolist(),
-            self._scored.scores.score[part].tolist(),
-            part.start,
-            open_after=self._settings.open_after_points,
-            close_after=self._settings.close_after_points,
-        )
-        if row is not None and current is None and not closed:
-            self._session.delete(row)  # it fizzled out before it opened
-        for interval in [*closed, *([current] if current else [])]:
-            self._save(row or self._new(series), interval, interval is not current)
-            row = None  # the first takes it over, every further one is new
+    def _rebuild(self) -> None:
+        """Learn the statistics from the blocks of history: nothing usable was stored."""
+        with self._database.read() as session:
+            numbers = sorted(number for _, number in catalogue.each_number(session))
+        columns = self._memory.live
+        try:
+            for part in self._past.parts(numbers, 0, 2**62, _REPLAY_POINTS, blocks_only=True):
+                columns.receive(part.series)
+                columns.learn(part.series, part.timestamps, part.values)
+        except Broken as error:  # what comes is scored all the same
+            _log.error("history_not_read", error=error.detail)
 
-    def _new(self, series: catalogue.Known) -> anomalies.AnomalyRow:
-        row = anomalies.AnomalyRow(
-            id=new_id("anm"), number=series.number, series_id=series.series_id, state=anomalies.PENDING
-        )
-        self._session.add(row)
-        return row
+    def _teach(self) -> None:
+        """Let streaming models that are new here learn what was scored since they were trained."""
+        for pupil in self._scorer.pupils():
+            if not len(pupil.numbers):  # it has to learn once its series have points
+                continue
+            try:
+                self._catch_up(pupil)
+            except Broken as error:  # it learns from what comes
+                _log.error("history_not_read", error=error.detail)
+            pupil.done()
+            self._memory.outdate()
 
-    def _save(self, row: anomalies.AnomalyRow, interval: Interval, is_closed: bool) -> None:
-        if row.state == anomalies.PENDING and interval.is_open:
-            self._facts.append(AnomalyOpened(row.id, row.series_id, interval.peak_score))
-        if is_closed:
-            self._facts.append(AnomalyClosed(row.id, row.series_id, interval.peak_score))
-        columns = _columns(interval, is_closed)
-        if (peak := interval.peak) is not None:
-            seen = float(self._block.values[peak])
-            columns |= anomalies.columns_of_peak(self._scored.explain(peak), self._scored.model(peak), seen)
-        for name, value in columns.items():
-            setattr(row, name, value)
+    def _catch_up(self, pupil: Pupil) -> None:
+        columns = self._memory.live
+        newest = columns.newest(pupil.numbers)
+        if newest is None or newest <= pupil.since_us:
+            return
+        for part in self._past.parts(pupil.numbers.tolist(), pupil.since_us, newest + 1, _REPLAY_POINTS):
+            known = columns.known(part)  # the others are still to be scored
+            pupil.teach(known.series, known.timestamps, known.values)
 
-
-def _interval(row: anomalies.AnomalyRow) -> Interval:
-    is_open = row.state == AnomalyState.OPEN
-    return Interval(row.opened_at, row.last_at, row.peak_at, row.peak_score, row.strange, row.quiet, is_open)
-
-
-def _columns(interval: Interval, is_closed: bool) -> dict[str, Any]:
-    going_on = AnomalyState.OPEN.value if interval.is_open else anomalies.PENDING
-    return {
-        "state": AnomalyState.CLOSED.value if is_closed else going_on,
-        "opened_at": interval.opened_at,
-        "last_at": interval.last_at,
-        "peak_at": interval.peak_at,
-        "peak_score": interval.peak_score,
-        "strange": interval.strange,
-        "quiet": interval.quiet,
-    }
-
-
-def _running(series: Sequence[catalogue.Known]) -> Running:
-    return Running(
-        count=np.array([s.count for s in series], np.int64),
-        mean=np.array([s.mean for s in series], np.float64),
-        m2=np.array([s.m2 for s in series], np.float64),
-        first_ts=np.array([s.first_ts or 0 for s in series], np.int64),
-        last_ts=np.array([s.last_ts or 0 for s in series], np.int64),
-        last_value=np.array([np.nan if s.last_value is None else s.last_value for s in series], np.float64),
-        step_us=np.array([np.nan if s.step_us is None else s.step_us for s in series], np.float64),
-    )
-
-
-def _fresh(
-    arrived: Sequence[Points], numbers: NumberArray, series: Sequence[catalogue.Known], before: Running
-) -> _Block:
-    """Return what is newer than all batches before it; inside a batch, order means nothing."""
-    points = Points.concat([batch.latest() for batch in arrived])
-    rows = np.searchsorted(numbers, points.series).astype(np.int64)
-    chosen = in_order(rows, points.timestamps, np.where(before.count > 0, before.last_ts, -1))
-    return _Block(series, rows[chosen], points.timestamps[chosen], points.values[chosen])
-
-
-def _known(series: Sequence[catalogue.Known], received: NDArray[np.intp], after: Running) -> list[catalogue.Known]:
-    """Return what is known of the series after the drain; NaN (not known yet) is stored as NULL."""
-    columns = zip(
-        [one.number for one in series],
-        [one.series_id for one in series],
-        [one.received + count for one, count in zip(series, received.tolist(), strict=True)],
-        after.first_ts.tolist(),
-        after.last_ts.tolist(),
-        after.count.tolist(),
-        after.mean.tolist(),
-        after.m2.tolist(),
-        [None if np.isnan(value) else value for value in after.last_value.tolist()],
-        [None if np.isnan(step) else step for step in after.step_us.tolist()],
-        strict=True,
-    )
-    return [catalogue.Known(*row) for row in columns]
+    def _store_if_due(self) -> None:
+        if time.monotonic() < self._store_at or not self._memory.is_behind:
+            return
+        started = time.monotonic()
+        try:
+            self._memory.save(self._owner, self._scorer)
+        except BaseException:
+            self._memory.forget()
+            raise
+        took = time.monotonic() - started
+        self._store_at = time.monotonic() + max(self._settings.store_memory_s, took / _STORE_SHARE)

@@ -1,6 +1,6 @@
 """The face of signals: its use cases. Each takes the session of the request's one transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 from sqlalchemy.orm import Session
@@ -10,7 +10,7 @@ from atalaia.core.anomalies import Anomaly, AnomalyState, Feedback, FeedbackKind
 from atalaia.core.clock import MICROS, from_us, now_us
 from atalaia.core.errors import Fault, Invalid, Missing
 from atalaia.core.facts import FeedbackGiven
-from atalaia.core.points import Group, Points
+from atalaia.core.points import Group, IntArray, NumberArray, Points
 from atalaia.core.series import Fleet, Series, Statistics
 from atalaia.kit.blobs import Blobs
 from atalaia.kit.cursors import decode_cursor, encode_cursor, page_of
@@ -21,6 +21,8 @@ from atalaia.kit.threads import Loop
 from atalaia.signals.catalogue import Catalogue
 from atalaia.signals.history import History
 from atalaia.signals.ingest import Batch
+from atalaia.signals.intake import POINT_BYTES, Delivery, Intake, Kept
+from atalaia.signals.memory import Memory
 from atalaia.signals.ports import Scorer
 from atalaia.signals.scoring import Scoring
 from atalaia.signals.settings import SignalsSettings
@@ -40,6 +42,7 @@ class Signals:
         blobs: Blobs,
         outbox: Outbox,
         scorer: Scorer,
+        memory: Memory,
         settings: SignalsSettings,
         telemetry: Telemetry,
     ) -> None:
@@ -48,22 +51,72 @@ class Signals:
         self.telemetry = telemetry
         self.catalogue = Catalogue(settings)
         self.history = History(database, blobs, settings)
-        self.scoring = Scoring(database, outbox, scorer, settings, telemetry)
+        self.memory = memory
+        self.history.horizon = memory.horizon
+        self.scoring = Scoring(database, outbox, scorer, self.memory, self.history, settings, telemetry)
+        self.intake = Intake(database, self.history, telemetry, settings.intake_bytes, self._kept)
         self.follower = Loop("scoring", self.scoring.drain, every_s=0.5, pause_s=settings.score_pause_s)
         self._outbox = outbox
+        self._scorer = scorer
         telemetry.gauge("scoring_lag_rows", self.lag)
 
-    def ingest(self, session: Session, batch: Batch) -> tuple[int, int, int]:
-        """Keep a batch; return how many points, series and new series it brought.
+    def numbered(self, session: Session, batch: Batch) -> tuple[Points, int]:
+        """Return the points of a batch by number, and how many series are new; those are added.
 
-        It is durable once the session's transaction has committed, and scored soon after.
+        Raises
+        ------
+        Invalid, Missing
+            When an id cannot name a series, or a number stands for none.
         """
-        numbers, created = self.catalogue.resolve(session, batch.series_ids, batch.id_pointer)
-        self.history.append(session, Points(numbers, batch.timestamps, batch.values))
-        count = len(numbers)
-        after_commit(session, self.follower.wake)
-        after_commit(session, lambda: self.telemetry.count("points_received_total", by=count))
-        return count, len(np.unique(numbers)), created
+        created = 0
+        if batch.numbers is not None:
+            numbers = batch.numbers
+            self.catalogue.check_numbers(session, numbers)
+        else:
+            ids = batch.series_ids
+            numbers, created = self.catalogue.resolve(session, ids, batch.id_pointer, place=batch.place)
+            numbers = numbers if batch.indexes is None else numbers[batch.indexes]
+        return Points(numbers, batch.timestamps, batch.values), created
+
+    async def keep_points(self, points: Points) -> Kept:
+        """Return once the points, of known series, are durable."""
+        delivery = Delivery(lambda session: (points, {}), POINT_BYTES * len(points), can_fail=False)
+        return await self.intake.keep(delivery)
+
+    async def keep_labelled(
+        self,
+        series: Mapping[str, Mapping[str, str]],
+        points: Callable[[Sequence[int]], Points],
+        learn: Callable[[NumberArray], None],
+        nbytes: int,
+    ) -> Kept:
+        """Find or make series, keep the points that follow from their numbers; return once both are durable."""
+
+        def prepare(session: Session) -> tuple[Points, Kept]:
+            numbers, created = self.catalogue.resolve(session, list(series), "/series/{}", series)
+            after_commit(session, lambda: learn(numbers))
+            return points(numbers.tolist()), {"created": created}
+
+        return await self.intake.keep(Delivery(prepare, nbytes, can_fail=True))
+
+    def resolve(self, session: Session, series_ids: Sequence[str]) -> tuple[list[int], int]:
+        """Return the numbers of series, in their order, and how many of them are new; those are added."""
+        numbers, created = self.catalogue.resolve(session, series_ids, "/series_ids/{}")
+        return numbers.tolist(), created
+
+    def share(self) -> bool:
+        """Let streaming models of this process, which does not follow, learn what the follower has stored."""
+        self.memory.share(self._scorer)
+        return False
+
+    def _kept(self) -> None:
+        self.follower.wake()
+
+    def stop(self) -> None:
+        """Keep what was taken in, and stop following; what was learnt is stored for whoever follows next."""
+        self.intake.stop()
+        self.follower.stop()
+        self.scoring.release()
 
     def lag(self) -> int:
         """Return how many accepted batches wait to be scored."""
@@ -97,7 +150,15 @@ class Signals:
                 break
             after = rows[-1].series_id
         page, following = page_of(found, limit, lambda row: encode_cursor(row.series_id))
-        return [catalogue.series_of(row) for row in page], following
+        return [self._series(session, row) for row in page], following
+
+    def series(self, session: Session, series_id: str) -> Series:
+        """Return one series, or raise `Missing`."""
+        return self._series(session, self.catalogue.row(session, series_id))
+
+    def label(self, session: Session, series_id: str, changed: Mapping[str, str | None]) -> Series:
+        """Set labels of a series, or remove those set to None; see `Catalogue.label`."""
+        return self._series(session, self.catalogue.label(session, series_id, changed))
 
     def list_fleets(self, session: Session, *, cursor: str | None, limit: int) -> tuple[list[Fleet], str | None]:
         """Return fleets in order of id."""
@@ -121,7 +182,7 @@ class Signals:
         """
         with self.database.read() as session:
             row = self.catalogue.row(session, series_id)
-            newest = self._newest(session, [row])
+            newest = self._newest(session, [row.number])
         newest = newest if newest is not None else now_us()
         end = to_us if to_us is not None else max(newest, from_us or 0) + 1  # whoever asks what is new gets nothing
         start = from_us if from_us is not None else max(0, end - _WEEK_US)
@@ -187,7 +248,30 @@ class Signals:
     def newest(self, series_ids: Sequence[str]) -> int | None:
         """Return when the newest point of any of the series was measured, or None; each must be known."""
         with self.database.read() as session:
-            return self._newest(session, [self.catalogue.row(session, series_id) for series_id in series_ids])
+            numbers = catalogue.numbers_of(session, series_ids)
+            for series_id in series_ids:
+                if series_id not in numbers:
+                    self.catalogue.number(session, series_id)  # raises what others raise for it
+            return self._newest(session, sorted(numbers.values()))
+
+    def gather_fleets(self) -> list[str]:
+        """Put every series that has no fleet into one, of those with neighbouring numbers; return all fleets."""
+        with self.database.write() as session:
+            return self.catalogue.gather(session)
+
+    def groups(self, series_ids: Sequence[str], start_us: int, end_us: int) -> Iterator[tuple[IntArray, Group]]:
+        """Yield the points of the series in [start, end) part by part, each at most a few million.
+
+        A part is positions in `series_ids`, and the points of those series. Series without points are in no part.
+        """
+        with self.database.read() as session:
+            numbers = catalogue.numbers_of(session, series_ids)
+        position = {number: i for i, series_id in enumerate(series_ids) if (number := numbers.get(series_id))}
+        for points in self.history.parts(sorted(position), start_us, end_us, self.settings.part_points):
+            starts = np.flatnonzero(np.diff(points.series, prepend=-1))
+            places = [position[number] for number in points.series[starts].tolist()]
+            indptr = np.append(starts, len(points)).astype(np.int64)
+            yield np.array(places, np.int64), Group(points.timestamps, points.values, indptr)
 
     def group(self, series_ids: Sequence[str], start_us: int, end_us: int) -> Group:
         """Return the points of the series in [start, end), in the order of `series_ids`."""
@@ -205,15 +289,21 @@ class Signals:
         """Return the running statistics of a series, None when it is unknown."""
         with self.database.read() as session:
             try:
-                return self.catalogue.series(session, series_id).statistics
+                return self.series(session, series_id).statistics
             except Missing:
                 return None
 
-    def _newest(self, session: Session, rows: Sequence[catalogue.SeriesRow]) -> int | None:
-        # The catalogue follows scoring; whoever was told that points are kept must find them at once.
-        waiting = self.history.newest_waiting(session, [row.number for row in rows])
+    def _series(self, session: Session, row: catalogue.SeriesRow) -> Series:
+        columns, _ = self.memory.statistics(session)
+        return catalogue.series_of(row, columns.of(row.number))
+
+    def _newest(self, session: Session, numbers: Sequence[int]) -> int | None:
+        # Statistics follow scoring; whoever was told that points are kept must find them at once.
+        columns, covered = self.memory.statistics(session)
+        waiting = self.history.newest_waiting(session, numbers, covered)
         return max(
-            (stamp for stamp in (waiting, *(row.last_ts for row in rows)) if stamp is not None), default=None
+            (stamp for stamp in (waiting, columns.newest(np.array(numbers, np.int32))) if stamp is not None),
+            default=None,
         )
 
     def _anomaly(self, session: Session, anomaly_id: str) -> anomalies.AnomalyRow:

@@ -30,6 +30,9 @@ class SignalsSettings(BaseModel):
     max_ahead_s: float = Field(
         default=86_400, ge=0, description="How far a timestamp may lie in the future, in seconds."
     )
+    intake_bytes: int = Field(
+        default=64 * 2**20, ge=2**20, description="Memory of points that wait to become durable, at most."
+    )
     fleet_rules: tuple[FleetRule, ...] = Field(
         default=(), description="Rules that put new series into fleets; the first that applies decides."
     )
@@ -37,6 +40,19 @@ class SignalsSettings(BaseModel):
     score_pause_s: float = Field(
         default=0.2, ge=0, description="Pause between two rounds of scoring, in which batches gather."
     )
+    part_points: int = Field(
+        default=4_000_000, ge=10_000, description="Points that a training reads at a time, about 100 bytes each."
+    )
+    follow_lease_s: float = Field(
+        default=15.0, gt=0, description="How long nobody else scores after the process that does has fallen silent."
+    )
+    store_memory_s: float = Field(
+        default=30.0,
+        gt=0,
+        description="Pause before what scoring has learnt is stored again; the points of that time are read twice "
+        "after a crash.",
+    )
+    max_new_series: int = Field(default=300_000, ge=1, description="New series that one request may bring.")
     open_after_points: int = Field(default=1, ge=1, description="Strange points in a row that open an anomaly.")
     close_after_points: int = Field(
         default=12, ge=1, description="Quiet points in a row that close an anomaly; strange points nearer join it."
@@ -49,6 +65,15 @@ class SignalsSettings(BaseModel):
     )
     block_max_points: int = Field(default=6_000_000, ge=1_000, description="Points that one block may hold.")
     block_fan_in: int = Field(default=4, ge=2, description="Blocks of like size in a row that are merged into one.")
+    divide_after_points: int = Field(
+        default=24_000_000,
+        ge=1,
+        description="Points in blocks of all series after which these are divided into 4,096 series each.",
+    )
+    tail_cache_mib: int = Field(
+        default=64, ge=0, description="Memory for points that are not in blocks yet, decoded for readers, in MiB."
+    )
+    footer_cache_mib: int = Field(default=64, ge=0, description="Memory for the footers of blocks, in MiB.")
     retention_days: float | None = Field(
         default=None, gt=0, description="Points older than this are deleted; unset keeps them for good."
     )

@@ -1,20 +1,195 @@
-"""The running statistics of series, for those who answer when no model can."""
+"""The running statistics of all series, as columns by number: in the memory of the follower, or as it stored them.
 
-from sqlalchemy import select
+285,000 series take 18 MB. The follower stores pages of 4,096 series now and then; whoever is not the follower reads
+those.
+"""
 
-from atalaia.core.series import Statistics
-from atalaia.kit.database import Database
-from atalaia.signals.store.catalogue import SeriesRow, series_of
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from atalaia.algorithms.artifacts import pack, unpack
+from atalaia.algorithms.compiled import compiled
+from atalaia.algorithms.running import Running, fold
+from atalaia.core.errors import AtalaiaError, Broken
+from atalaia.core.points import FloatArray, IntArray, NumberArray, Points
+
+PAGE = 4_096
+_FORMAT = "atalaia.statistics"
+_COLUMNS = tuple(field.name for field in fields(Running))
+_log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
 class SeriesStatistics:
-    """Reads running statistics from the catalogue."""
+    """What is known of one series without its points; times in microseconds, None while unknown."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    received: int = 0
+    first_ts: int | None = None
+    last_ts: int | None = None
+    count: int = 0
+    mean: float = 0.0
+    std: float = 0.0
+    last_value: float | None = None
+    step_us: float | None = None
 
-    def statistics(self, series_id: str) -> Statistics | None:
-        """Return the running statistics of a series, None when it is unknown."""
-        with self._database.read() as session:
-            row = session.scalar(select(SeriesRow).where(SeriesRow.series_id == series_id))
-            return None if row is None else series_of(row).statistics
+
+UNKNOWN = SeriesStatistics()
+
+
+class StatisticsColumns:
+    """Running statistics by number, and which pages of them changed since they were stored."""
+
+    def __init__(self) -> None:
+        self.running = Running.empty(PAGE)
+        self.received = np.zeros(PAGE, np.int64)
+        self._changed = np.zeros(1, np.bool_)
+
+    def receive(self, numbers: NumberArray) -> None:
+        """Count points as received, whatever becomes of them."""
+        self._grow(int(numbers.max(initial=0)) + 1)
+        _receive(self.received, self._changed, numbers)
+
+    def learn(self, numbers: NumberArray, timestamps: IntArray, values: FloatArray) -> NDArray[np.bool_]:
+        """Fold points in, in their order; return which of them are newer than all before them of their series."""
+        if not len(numbers):
+            return np.zeros(0, np.bool_)
+        self._grow(int(numbers.max()) + 1)
+        return fold(self.running, numbers, timestamps, values)
+
+    def of(self, number: int) -> SeriesStatistics:
+        """Return what is known of a series."""
+        if number >= len(self.received) or not self.received[number]:
+            return UNKNOWN
+        running = self.running
+        count, last, step = int(running.count[number]), running.last_value[number], running.step_us[number]
+        return SeriesStatistics(
+            received=int(self.received[number]),
+            first_ts=int(running.first_ts[number]) if count else None,
+            last_ts=int(running.last_ts[number]) if count else None,
+            count=count,
+            mean=float(running.mean[number]),
+            std=float(np.sqrt(running.m2[number] / (count - 1))) if count > 1 else 0.0,
+            last_value=None if np.isnan(last) else float(last),
+            step_us=None if np.isnan(step) else float(step),
+        )
+
+    def newest(self, numbers: NumberArray) -> int | None:
+        """Return when the newest point of any of the series was measured, None when there is none."""
+        known = numbers[numbers < len(self.received)]
+        known = known[self.running.count[known] > 0]
+        return int(self.running.last_ts[known].max()) if len(known) else None
+
+    def known(self, points: Points) -> Points:
+        """Return those of the points that are not newer than what was learnt of their series."""
+        points = points.take(points.series < len(self.received))
+        count, last = self.running.count[points.series], self.running.last_ts[points.series]
+        return points.take((count > 0) & (points.timestamps <= last))
+
+    def changed_pages(self) -> Iterator[tuple[int, bytes]]:
+        """Yield each page that changed since it was yielded last, and its bytes."""
+        for page in np.flatnonzero(self._changed).tolist():
+            rows = slice(page * PAGE, (page + 1) * PAGE)
+            columns: dict[str, NDArray[Any]] = {name: getattr(self.running, name)[rows] for name in _COLUMNS}
+            yield page, pack({"format": _FORMAT, "version": 1}, {**columns, "received": self.received[rows]})
+            self._changed[page] = False
+
+    def put_page(self, page: int, data: bytes) -> None:
+        """Take a page back.
+
+        Raises
+        ------
+        Broken
+            When it is not a page.
+        """
+        self._grow((page + 1) * PAGE)
+        rows = slice(page * PAGE, (page + 1) * PAGE)
+        try:
+            header, members = unpack(data)
+            if (header.get("format"), header.get("version")) != (_FORMAT, 1):
+                raise ValueError("it is of another format")
+            for name in _COLUMNS:
+                column: NDArray[Any] = getattr(self.running, name)
+                column[rows] = members[name].array(column.dtype.str, (PAGE,))
+            self.received[rows] = members["received"].array("<i8", (PAGE,))
+        except (KeyError, ValueError) as error:
+            raise Broken("bad_blob", f"a stored page of statistics cannot be used: {error}") from error
+
+    def _grow(self, series: int) -> None:
+        if series <= len(self.received):
+            return
+        pages = max(2 * len(self._changed), -(-series // PAGE))
+        self.running = self.running.grown(pages * PAGE)
+        self.received = np.append(self.received, np.zeros(pages * PAGE - len(self.received), np.int64))
+        self._changed = np.append(self._changed, np.zeros(pages - len(self._changed), np.bool_))
+
+
+class StoredStatistics:
+    """Statistics as the follower last stored them, for other processes; each page is read once and kept.
+
+    Parameters
+    ----------
+    read
+        Returns a stored object, given its key and its SHA-256.
+    """
+
+    def __init__(self, read: Callable[[str, str], bytes]) -> None:
+        self._read = read
+        self._keys: dict[int, str] = {}
+        self._columns = StatisticsColumns()
+
+    def columns(self, stored: Mapping[int, tuple[str, str]]) -> StatisticsColumns:
+        """Return the columns, given key and SHA-256 of each page; one that cannot be read stays as it was."""
+        for page, (key, sha256) in stored.items():
+            if self._keys.get(page) != key:
+                self._keys[page] = key  # not read again if it is damaged: the follower will store another
+                try:
+                    self._columns.put_page(page, self._read(key, sha256))
+                except AtalaiaError as error:
+                    _log.warning("statistics_not_read", page=page, error=error.detail)
+        return self._columns
+
+
+def in_time_order(numbers: NumberArray, timestamps: IntArray, latest: IntArray) -> bool:
+    """Return whether every point of a batch is newer than those of its series before it in the batch.
+
+    Parameters
+    ----------
+    latest
+        int64, longer than the largest number; scratch that is -1 everywhere, and is so again afterwards.
+    """
+    return bool(_in_time_order(numbers, timestamps, latest))
+
+
+def positions_of(numbers: NumberArray, wanted: Sequence[int]) -> NDArray[np.intp]:
+    """Return the positions of the points of some series, sorted by series, in their order inside each."""
+    if not wanted:
+        return np.empty(0, np.intp)
+    is_wanted = np.zeros(max(int(numbers.max(initial=0)), *wanted) + 1, np.bool_)
+    is_wanted[list(wanted)] = True
+    places = np.flatnonzero(is_wanted[numbers])
+    return places[np.argsort(numbers[places], kind="stable")]
+
+
+@compiled
+def _receive(received: IntArray, changed: NDArray[np.bool_], numbers: NumberArray) -> None:
+    for i in range(len(numbers)):
+        received[numbers[i]] += 1
+        changed[numbers[i] // PAGE] = True
+
+
+@compiled
+def _in_time_order(numbers: NumberArray, timestamps: IntArray, latest: IntArray) -> bool:
+    ordered = True
+    for i in range(len(numbers)):
+        if timestamps[i] <= latest[numbers[i]]:
+            ordered = False
+            break
+        latest[numbers[i]] = timestamps[i]
+    for i in range(len(numbers)):
+        latest[numbers[i]] = -1
+    return ordered

@@ -1,5 +1,8 @@
 """Jobs of signals: compaction, retention."""
 
+from collections.abc import Callable
+from typing import Any
+
 from sqlalchemy.orm import Session
 
 from atalaia.core.clock import MICROS, now_us
@@ -18,15 +21,23 @@ def works(signals: Signals, queue: JobQueue, outbox: Outbox) -> dict[str, Work]:
     """Return what a worker does for signals."""
 
     def compact(run: Run) -> Outcome:
-        run.report(0.1)
-        swap = signals.history.merge() or signals.history.compaction()
+        history = signals.history
+        # Both at once: neither waits for the other while there is much to do of one of them.
+        rewrite = history.division(_share(run, 0.0, 0.7)) or history.merge(_share(run, 0.0, 0.7))
+        run.report(0.7)
+        swaps = [swap for swap in (rewrite, history.compaction()) if swap is not None]
         run.report(0.9)
-        return Outcome({"more": swap is not None}, swap)
+
+        def apply(session: Session) -> dict[str, Any]:
+            return {name: value for swap in swaps for name, value in swap(session).items()}
+
+        return Outcome({"more": bool(swaps)}, apply)
 
     def retain(run: Run) -> Outcome:
         run.report(0.1)
-        swap = signals.history.expiry()
-        swept = signals.history.sweep()
+        swap = signals.history.expiry(_share(run, 0.1, 0.8))
+        before_s = now_us() / MICROS - signals.settings.sweep_after_s
+        swept = signals.history.sweep() + signals.memory.sweep(before_s)
         run.report(0.9)
 
         def apply(session: Session) -> dict[str, int]:
@@ -39,6 +50,11 @@ def works(signals: Signals, queue: JobQueue, outbox: Outbox) -> dict[str, Work]:
         return Outcome({"blobs_swept": swept}, apply)
 
     return {COMPACT: compact, RETAIN: retain}
+
+
+def _share(run: Run, start: float, end: float) -> Callable[[float], None]:
+    """Return what reports the progress of a part of a run, so that it can be stopped meanwhile."""
+    return lambda progress: run.report(start + (end - start) * progress)
 
 
 def schedule(signals: Signals, queue: JobQueue) -> None:

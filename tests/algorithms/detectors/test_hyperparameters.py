@@ -7,7 +7,7 @@ from atalaia.core.errors import Invalid
 
 
 def test_detectors_are_made_by_the_names_that_users_know():
-    assert list(DETECTORS) == ["statistical", "robust_zscore", "seasonal_profile"]
+    assert list(DETECTORS) == ["statistical", "robust_zscore", "seasonal_profile", "streaming"]
     assert make_detector("statistical", {}) == ZScore(threshold_sigma=3.0)
 
 

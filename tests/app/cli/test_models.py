@@ -70,3 +70,39 @@ def test_a_promotion_of_nothing_says_so(service: "Service") -> None:
 def test_a_model_is_loaded_again(service: "Service") -> None:
     service.answers["POST /admin/reload/a"] = {"model_id": "series:a", "version": "v1", "loaded_from": "mlflow"}
     assert "mlflow" in service.run("models", "reload", "a").stdout
+
+
+CHALLENGED = {"model_id": "series:a", "version": "v1", "challenger": "v3"}
+
+
+@pytest.mark.parametrize(("args", "sent"), [((), "v3"), (("--version", "2"), "v2"), (("--none",), None)])
+def test_a_version_challenges_the_one_in_production(
+    service: "Service", args: tuple[str, ...], sent: str | None
+) -> None:
+    service.answers["GET /models/a"] = MODEL
+    service.answers["PUT /models/a/challenger"] = CHALLENGED
+    result = service.run("models", "challenge", "a", *args, "-o", "json")
+    assert (result.exit_code, json.loads(result.stdout)) == (0, CHALLENGED)
+    assert service.sent("PUT") == [{"version": sent}]
+
+
+def test_a_version_of_a_fleet_challenges_too(service: "Service") -> None:
+    service.answers["GET /models/fleets/f"] = MODEL
+    service.answers["PUT /models/fleets/f/challenger"] = CHALLENGED
+    assert service.run("models", "challenge", "--fleet", "f").exit_code == 0
+
+
+def test_a_dry_run_of_a_challenge_prints_the_plan_only(service: "Service") -> None:
+    service.answers["GET /models/a"] = MODEL | {"challenger_version": "v2"}
+    said = json.loads(service.run("models", "challenge", "a", "--dry-run", "-o", "ndjson").stdout)
+    assert said == {"model_id": "series:a", "version": "v1", "challenger": "v3", "before": "v2"}
+    assert not service.sent("PUT")
+
+
+def test_a_challenge_of_nothing_says_so(service: "Service") -> None:
+    service.answers["GET /models/a"] = MODEL | {"versions": versions("Production")}
+    assert service.run("models", "challenge", "a").exit_code == 4
+    assert service.run("models", "challenge", "a", "--version", "v1").exit_code == 4
+    assert service.run("models", "challenge", "a", "--version", "v9").exit_code == 3
+    assert service.run("models", "challenge", "a", "--version", "v2", "--none").exit_code == 2
+    assert service.run("models", "challenge").exit_code == 2

@@ -391,3 +391,10 @@ def test_old_jobs_are_forgotten_once_they_have_ended(database: Database, queue: 
         with pytest.raises(Missing):
             queue.get(session, old.job_id)
     assert queue.depth(["train"]) == 1
+
+
+def test_jobs_are_found_by_id_as_far_as_they_are_there(database: Database, queue: JobQueue) -> None:
+    jobs = [put(database, queue) for _ in range(2)]
+    with database.read() as session:
+        found = queue.by_ids(session, ["job_gone", *(job.job_id for job in jobs)])
+    assert found == {job.job_id: job for job in jobs}

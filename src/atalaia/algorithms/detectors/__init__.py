@@ -4,18 +4,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from atalaia.algorithms.detectors import hyperparameters
-from atalaia.algorithms.detectors.protocol import Column, Detector, State
+from atalaia.algorithms.detectors.protocol import Advanced, Column, Detector, State, Streaming
 from atalaia.algorithms.detectors.robust import RobustZScore
 from atalaia.algorithms.detectors.seasonal import SeasonalProfile
+from atalaia.algorithms.detectors.streaming import StreamingProfile
 from atalaia.algorithms.detectors.zscore import ZScore
 from atalaia.core.errors import Fault, Invalid
 
-__all__ = ["DETECTORS", "Column", "Detector", "State", "make_detector"]
+__all__ = ["DETECTORS", "Advanced", "Column", "Detector", "State", "Streaming", "make_detector"]
 
 DETECTORS: dict[str, type[Detector]] = {
     ZScore.name: ZScore,
     RobustZScore.name: RobustZScore,
     SeasonalProfile.name: SeasonalProfile,
+    StreamingProfile.name: StreamingProfile,
 }
 
 

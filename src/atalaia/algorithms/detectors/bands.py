@@ -1,8 +1,11 @@
 """From an expected value and a scale to scores: one rule for all detectors."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
+from atalaia.algorithms.compiled import compiled
 from atalaia.core.points import FloatArray
 from atalaia.core.scores import THRESHOLD, Scores
 
@@ -15,6 +18,7 @@ LIMIT = 1e140
 SCALE_FLOOR = 1e-12
 RELATIVE_SCALE_FLOOR = 1e-6
 
+_SURELY_INSIDE = 0.999
 _JUST_OVER = float(np.nextafter(THRESHOLD, 2.0))
 
 
@@ -48,3 +52,17 @@ def judge(values: FloatArray, expected: FloatArray, allowed: FloatArray, part: N
     outside = (values > upper) | (values < lower)
     score = np.where(outside, np.maximum(score, _JUST_OVER), np.minimum(score, THRESHOLD))
     return Scores(score=score, expected=expected, lower=lower, upper=upper, part=part)
+
+
+@compiled
+def judge_one(value: float, expected: float, allowed: float) -> float:
+    """Return the score that `judge` gives to one value."""
+    score = abs(value - expected) / allowed
+    if score < _SURELY_INSIDE:  # nearly always, and far from where rounding matters
+        return score
+    score = abs(min(max(value, -LIMIT), LIMIT) - expected) / allowed
+    if math.isnan(value) or math.isnan(score):
+        return math.nan
+    if value > expected + allowed or value < expected - allowed:
+        return min(max(score, _JUST_OVER), SCORE_CAP)
+    return min(score, THRESHOLD)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,4 +78,53 @@ class Detector(Protocol):
 
     def hyperparameters(self) -> dict[str, Any]:
         """Return the hyperparameters as JSON values, by name."""
+        ...
+
+    def bands(self, state: State) -> tuple[FloatArray, FloatArray] | None:
+        """Return the expected value and the allowed deviation of each series, None where they depend on the time.
+
+        Both are float64[m], NaN where a series was not learnt: all that `score` needs beside the values.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Advanced:
+    """What a streaming detector says of n points, and where its series stand after each of them.
+
+    Attributes
+    ----------
+    scores
+        Of each point, as its series stood before it.
+    onset
+        bool[n], whether an alarm of its series begins with the point.
+    alarm
+        bool[n], whether its series is in alarm after the point.
+    """
+
+    scores: Scores
+    onset: NDArray[np.bool_]
+    alarm: NDArray[np.bool_]
+
+
+@runtime_checkable
+class Streaming(Detector, Protocol):
+    """A detector whose states learn from every point that they score."""
+
+    def empty(self, series: int) -> State:
+        """Return the states of series that have no points yet."""
+        ...
+
+    def advance(self, state: State, rows: IntArray, timestamps: IntArray, values: FloatArray) -> Advanced:
+        """Score n points, each as `score` does after all those before it, and change `state` in place.
+
+        However a stream is cut into batches, and however its series are mixed in them, states and answers are the
+        same to the last bit. A point that is not newer than the last one of its series is scored and changes
+        nothing, and so does one without a usable value.
+
+        Parameters
+        ----------
+        state, rows, timestamps, values
+            As of `score`; the points of each series are in order of time.
+        """
         ...

@@ -82,6 +82,9 @@ class SeasonalProfile:
         allowed = state["scale"][rows] * state["day_scale"][rows, day] * self.threshold_sigma
         return judge(values, expected, allowed, state["season"][rows].astype(np.int16))
 
+    def bands(self, state: State) -> None:
+        """Return None: what is expected depends on the time."""
+
     def layout(self) -> Mapping[str, Column]:
         """Return what the arrays of the state look like."""
         buckets = (self._day_buckets,)

@@ -45,6 +45,10 @@ class ZScore:
         allowed = state["scale"][rows] * self.threshold_sigma
         return judge(values, state["level"][rows], allowed, np.zeros(len(rows), np.int16))
 
+    def bands(self, state: State) -> tuple[FloatArray, FloatArray]:
+        """Return the expected value and the allowed deviation of each series."""
+        return state["level"], state["scale"] * self.threshold_sigma
+
     def layout(self) -> Mapping[str, Column]:
         """Return what the arrays of the state look like."""
         return {"level": Column("<f8"), "scale": Column("<f8", low=SCALE_FLOOR), "points": Column("<i8", low=0)}

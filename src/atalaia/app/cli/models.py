@@ -12,14 +12,16 @@ from atalaia.core.errors import Conflict, Missing
 from atalaia.core.models import ModelKey, Scope, Stage
 
 if TYPE_CHECKING:
-    from atalaia.connectors.atalaia import Model
+    from atalaia.connectors.atalaia import Model, Version
 
 app = typer.Typer(
     no_args_is_help=True,
     help="Models: their versions, and which of them answers.",
     epilog=examples("atalaia models show 'pump 7'", "atalaia models promote 'pump 7' --version v2"),
 )
-_LIST = columns("model_id=model", "production_version=production", "latest_version=latest")
+_LIST = columns(
+    "model_id=model", "production_version=production", "challenger_version=challenger", "latest_version=latest"
+)
 _VERSIONS = columns(
     "version", "stage", "algorithm", "hyperparameters", "series_count", "bytes", "created_at", "promoted_at",
     "metrics",
@@ -29,6 +31,8 @@ _PROMOTION = columns(
     "model_id=model", "version", "stage", "previous_version=previous", "promoted_at", times=("promoted_at",)
 )
 _PLAN = columns("model_id=model", "version", "algorithm", "from_stage", "replaces", "replaced_becomes")
+_CHALLENGE = columns("model_id=model", "version=production", "challenger")
+_CHALLENGE_PLAN = columns("model_id=model", "version=production", "challenger", "before=challenger before")
 _METRICS = columns("window", "predictions", "anomalies", "anomaly_rate", "score", "training", "drift")
 _RELOADED = columns("model_id=model", "version", "loaded_from", "load_seconds")
 
@@ -92,32 +96,46 @@ def promote_model(
             show_local(session, [plan], _PLAN)
             return
         note(told(plan))
-        _ask(yes)
+        agreed(yes)
         promotion = client.models.promote(key, plan["version"] or "", archive_previous=not keep_previous)
         show_one(session, promotion, _PROMOTION)
 
 
-def plan_promotion(model: "Model", version: str | None, keep_previous: bool) -> dict[str, str | None]:
-    """Return what a promotion would change.
+@app.command(
+    "challenge",
+    epilog=examples(
+        "atalaia models challenge 'pump 7' --version v2",
+        "atalaia models challenge --fleet pumps",
+        "atalaia models challenge --fleet pumps --none",
+    ),
+)
+def challenge_model(
+    ctx: typer.Context,
+    series: OptionalSeries = None,
+    fleet: FleetOption = None,
+    version: Annotated[str | None, typer.Option(help="Which; by default the newest in Staging.")] = None,
+    none: Annotated[bool, typer.Option("--none", help="Let no version challenge any more.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would change, and change nothing.")] = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Score a version in Staging beside the one in Production; nothing of it is answered."""
+    if none and version is not None:
+        raise typer.BadParameter("either a version challenges, or none", param_hint="--none")
+    session = session_of(ctx, output)
+    key = key_of(series, fleet)
+    with session.client() as client:
+        model = client.models.get(key)
+        challenger = None if none else staged(model, version, "a challenger").version
+        if dry_run:
+            plan = {"model_id": model.model_id, "version": model.production_version, "challenger": challenger}
+            show_local(session, [{**plan, "before": model.challenger_version}], _CHALLENGE_PLAN)
+            return
+        show_one(session, client.models.challenge(key, challenger), _CHALLENGE)
 
-    Raises
-    ------
-    Missing
-        When there is no such version.
-    Conflict
-        When the named version, or without a name every version, stands elsewhere than in Staging.
-    """
-    number = _number(version) if version else None
-    staged = [one for one in model.versions if one.stage == Stage.STAGING]
-    found = [one for one in model.versions if _number(one.version) == number] if number is not None else staged
-    if not found and version:
-        raise Missing("unknown_version", f"{model.model_id} has no version {version}")
-    if not found:
-        raise Conflict("nothing_staged", f"{model.model_id} has no version in Staging; train one first")
-    chosen = max(found, key=lambda one: _number(one.version))
-    if chosen.stage != Stage.STAGING:
-        where = f"{chosen.version} of {model.model_id} is in {chosen.stage}"
-        raise Conflict("not_in_staging", f"{where}, only a version in Staging can be promoted")
+
+def plan_promotion(model: "Model", version: str | None, keep_previous: bool) -> dict[str, str | None]:
+    """Return what a promotion would change; see `staged` for what it refuses."""
+    chosen = staged(model, version, "promoted")
     replaces = model.production_version
     becomes = Stage.STAGING if keep_previous else Stage.ARCHIVED
     return {
@@ -128,6 +146,30 @@ def plan_promotion(model: "Model", version: str | None, keep_previous: bool) -> 
         "replaces": replaces,
         "replaced_becomes": None if replaces is None else becomes.value,
     }
+
+
+def staged(model: "Model", version: str | None, to_be: str) -> "Version":
+    """Return the version in Staging that is meant, without a name the newest.
+
+    Raises
+    ------
+    Missing
+        When there is no such version.
+    Conflict
+        When the named version, or without a name every version, stands elsewhere than in Staging.
+    """
+    number = _number(version) if version else None
+    waiting = [one for one in model.versions if one.stage == Stage.STAGING]
+    found = [one for one in model.versions if _number(one.version) == number] if number is not None else waiting
+    if not found and version:
+        raise Missing("unknown_version", f"{model.model_id} has no version {version}")
+    if not found:
+        raise Conflict("nothing_staged", f"{model.model_id} has no version in Staging; train one first")
+    chosen = max(found, key=lambda one: _number(one.version))
+    if chosen.stage != Stage.STAGING:
+        where = f"{chosen.version} of {model.model_id} is in {chosen.stage}"
+        raise Conflict("not_in_staging", f"{where}, only a version in Staging can be {to_be}")
+    return chosen
 
 
 def _number(version: str) -> int:
@@ -145,7 +187,8 @@ def told(plan: dict[str, str | None]) -> str:
     )
 
 
-def _ask(yes: bool) -> None:
+def agreed(yes: bool) -> None:
+    """Ask whether to go on, unless that was said before; leave the program if not."""
     if yes:
         return
     sys.stderr.write("Go on? [y/N] ")  # typer.confirm would write to stdout, where data goes

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from atalaia.app.cli import anomalies, fleets, jobs, models, points, predict, series, service, train
+from atalaia.app.cli import anomalies, fleets, jobs, models, points, predict, series, service, train, waves
 from atalaia.app.cli.failures import BROKEN_PIPE_EXIT, hush_stdout, report
 from atalaia.app.cli.output import note
 from atalaia.app.cli.session import DEFAULT_URL, Session, examples, session_of
@@ -51,6 +51,7 @@ for noun, commands in {
     "anomalies": anomalies.app,
     "models": models.app,
     "jobs": jobs.app,
+    "waves": waves.app,
 }.items():
     app.add_typer(commands, name=noun)
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from atalaia.app.cli.output import columns, show_one, show_pages, show_rows
+from atalaia.app.cli.output import columns, note, show_one, show_pages, show_rows
 from atalaia.app.cli.session import Output, OutputOption, examples, session_of
 from atalaia.app.cli.times import optional_time
 from atalaia.core.errors import Fault, Invalid
@@ -24,6 +24,7 @@ _SHOW = columns(
     "statistics.count", "statistics.mean", "statistics.std", "statistics.last_value",
     times=("first_at", "last_at"),
 )  # fmt: skip
+_NUMBERS = columns("series_id=series", "number")
 _POINTS = columns("timestamp=time", "value", times=("timestamp",))
 _BUCKETS = columns("from", "to", "count", "min", "mean", "max", times=("from", "to"))
 
@@ -134,3 +135,22 @@ def label_series(
     wanted = {name: value or None for name, value in pairs(labels, "NAME=VALUE").items()}
     with session.client() as client:
         show_one(session, client.series.label(series, wanted), _SHOW)
+
+
+@app.command(
+    "resolve",
+    epilog=examples("atalaia series resolve 'pump 7' 'pump 8'", "atalaia series resolve nab/cpu --output csv"),
+)
+def resolve_series(
+    ctx: typer.Context,
+    series: Annotated[list[str], typer.Argument(metavar="SERIES...", help="Names; those that are new are added.")],
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Learn the numbers of series, by which batches of points may name them; numbers never change."""
+    session = session_of(ctx, output)
+    with session.client() as client:
+        found = client.series.resolve(series)
+    rows = [{"series_id": name, "number": number} for name, number in zip(series, found.series, strict=True)]
+    show_rows(session, rows, _NUMBERS)
+    if found.created:
+        note(f"New: {found.created}.")

@@ -13,18 +13,22 @@ from atalaia.app.cli.session import Output, OutputOption, examples, session_of
 from atalaia.core.errors import Broken
 
 _REF = columns("job_id=job", "status", "status_url")
+Algorithm = Annotated[
+    str | None,
+    typer.Option(help="statistical, robust_zscore, seasonal_profile or streaming; by default the service's."),
+]
+WindowHours = Annotated[float | None, typer.Option(help="Learn from the last so many hours.")]
+Priority = Annotated[int | None, typer.Option(min=0, max=9, help="The higher comes first.")]
 
 
 def train(
     ctx: typer.Context,
     series: OptionalSeries = None,
     fleet: FleetOption = None,
-    algorithm: Annotated[
-        str | None, typer.Option(help="statistical, robust_zscore or seasonal_profile; by default the service's.")
-    ] = None,
-    window_hours: Annotated[float | None, typer.Option(help="Learn from the last so many hours.")] = None,
+    algorithm: Algorithm = None,
+    window_hours: WindowHours = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="A hyperparameter, name=value.")] = None,
-    priority: Annotated[int | None, typer.Option(min=0, max=9, help="The higher comes first.")] = None,
+    priority: Priority = None,
     wait: Annotated[bool, typer.Option("--wait", help="Stay until it has ended.")] = False,
     promote: Annotated[bool, typer.Option("--promote", help="Wait, and promote what came out.")] = False,
     output: OutputOption = Output.TABLE,

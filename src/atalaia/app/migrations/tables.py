@@ -5,8 +5,8 @@ from atalaia.kit.database import Table
 from atalaia.kit.jobs import queue
 from atalaia.lifecycle import store as lifecycle
 from atalaia.serving import store as serving
-from atalaia.signals.store import anomalies, catalogue, history
+from atalaia.signals.store import anomalies, catalogue, follower, history
 
-WHERE_TABLES_ARE = (facts, idempotency, queue, lifecycle, serving, anomalies, catalogue, history)
+WHERE_TABLES_ARE = (facts, idempotency, queue, lifecycle, serving, anomalies, catalogue, follower, history)
 """Importing these fills the metadata."""
 METADATA = Table.metadata

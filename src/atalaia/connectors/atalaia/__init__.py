@@ -14,6 +14,7 @@ from atalaia.connectors.atalaia.answers import (
     Accepted,
     Anomaly,
     Bucket,
+    Challenge,
     Deployment,
     Feedback,
     Fleet,
@@ -26,22 +27,28 @@ from atalaia.connectors.atalaia.answers import (
     Prediction,
     Promotion,
     Reloaded,
+    Resolved,
     SeenPoint,
     Series,
     SeriesBuckets,
     SeriesPoints,
     Version,
+    Wave,
+    WaveFleet,
+    WaveRef,
 )
 from atalaia.connectors.atalaia.client import Client
 from atalaia.connectors.atalaia.connection import Retry
 from atalaia.connectors.atalaia.paging import iterate, pages
 from atalaia.connectors.atalaia.requests import Columns, Point, TrainingConfig
 from atalaia.connectors.atalaia.training import job_error
+from atalaia.connectors.atalaia.waves import wave_error
 
 __all__ = [
     "Accepted",
     "Anomaly",
     "Bucket",
+    "Challenge",
     "Client",
     "Columns",
     "Deployment",
@@ -57,6 +64,7 @@ __all__ = [
     "Prediction",
     "Promotion",
     "Reloaded",
+    "Resolved",
     "Retry",
     "SeenPoint",
     "Series",
@@ -64,7 +72,11 @@ __all__ = [
     "SeriesPoints",
     "TrainingConfig",
     "Version",
+    "Wave",
+    "WaveFleet",
+    "WaveRef",
     "iterate",
     "job_error",
     "pages",
+    "wave_error",
 ]

@@ -50,6 +50,13 @@ class Series(Answer, frozen=True, kw_only=True):
     step_s: float | None = None
 
 
+class Resolved(Answer, frozen=True, kw_only=True):
+    """The numbers of series, in the order of their ids; `created` of them were new."""
+
+    series: list[int]
+    created: int = 0
+
+
 class Bucket(Answer, frozen=True, kw_only=True):
     """Points of one stretch of time, aggregated by the server; an empty stretch has no values."""
 
@@ -166,6 +173,58 @@ class Job(Answer, frozen=True, kw_only=True):
         return self.status in FINAL
 
 
+class WaveRef(Answer, frozen=True, kw_only=True):
+    """Trainings of a wave that were accepted: of how many fleets, and which were left out as trained just now."""
+
+    wave_id: str
+    fleets: int = 0
+    left_out: list[str] = field(default_factory=list[str])
+    status_url: str = ""
+
+
+class WaveFleet(Answer, frozen=True, kw_only=True):
+    """One training of a wave; one that is completed without a version found no points in the window."""
+
+    fleet_id: str
+    job_id: str = ""
+    status: str = ""
+    progress: float | None = None
+    version: str | None = None
+    series: int = 0
+    points: int = 0
+    error: str | None = None
+
+
+class Wave(Answer, frozen=True, kw_only=True):
+    """Trainings of many fleets. `waiting` have not ended; `empty` of the `completed` ones found no points."""
+
+    wave_id: str
+    promote: bool = False
+    progress: float = 0.0
+    waiting: int = 0
+    completed: int = 0
+    empty: int = 0
+    failed: int = 0
+    series: int = 0
+    points: int = 0
+    created_at: datetime | None = None
+    finished_at: datetime | None = None
+    promoted_at: datetime | None = None
+    fleets: list[WaveFleet] = field(default_factory=list[WaveFleet])
+
+    @property
+    def is_final(self) -> bool:
+        """Whether every training has ended, well or not."""
+        return self.waiting == 0
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took, None as long as it goes on."""
+        if self.created_at is None or self.finished_at is None:
+            return None
+        return (self.finished_at - self.created_at).total_seconds()
+
+
 class Version(Answer, frozen=True, kw_only=True):
     """One version of a model."""
 
@@ -191,6 +250,7 @@ class Model(Answer, frozen=True, kw_only=True):
     series_id: str | None = None
     fleet_id: str | None = None
     production_version: str | None = None
+    challenger_version: str | None = None
     latest_version: str | None = None
     versions: list[Version] = field(default_factory=list[Version])
 
@@ -203,6 +263,14 @@ class Promotion(Answer, frozen=True, kw_only=True):
     stage: str = "Production"
     previous_version: str | None = None
     promoted_at: datetime | None = None
+
+
+class Challenge(Answer, frozen=True, kw_only=True):
+    """Which version of a model answers, and which is scored beside it."""
+
+    model_id: str
+    version: str
+    challenger: str | None = None
 
 
 class Deployment(Answer, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from atalaia.connectors.atalaia.connection import Connection, Retry
 from atalaia.connectors.atalaia.requests import Moment, Point, point_body, segment
 from atalaia.connectors.atalaia.signals import AnomalyCalls, FleetCalls, PointCalls, SeriesCalls
 from atalaia.connectors.atalaia.training import JobCalls, ModelCalls, TrainingCalls
+from atalaia.connectors.atalaia.waves import WaveCalls
 
 
 class Client:
@@ -61,6 +62,7 @@ class Client:
         self.fleets = FleetCalls(self._connection)
         self.anomalies = AnomalyCalls(self._connection)
         self.training = TrainingCalls(self._connection)
+        self.waves = WaveCalls(self._connection)
         self.jobs = JobCalls(self._connection)
         self.models = ModelCalls(self._connection)
 

@@ -9,6 +9,7 @@ from atalaia.connectors.atalaia.answers import (
     Feedback,
     Fleet,
     Page,
+    Resolved,
     SeenPoint,
     Series,
     SeriesBuckets,
@@ -68,6 +69,13 @@ class SeriesCalls:
     def get(self, series_id: str) -> Series:
         """Return one series."""
         return self._connection.get(f"/series/{segment(series_id)}", Series)
+
+    def resolve(self, series_ids: Sequence[str]) -> Resolved:
+        """Return the numbers of series, by which points may name them; series that are new are added.
+
+        Repeating it adds nothing, so it is repeated when the service is away for a moment.
+        """
+        return self._connection.ask("/series/resolve", Resolved, {"series_ids": list(series_ids)})
 
     def label(self, series_id: str, labels: Mapping[str, str | None]) -> Series:
         """Set labels of a series; None takes one away."""

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from atalaia.connectors.atalaia.answers import (
+    Challenge,
     Deployment,
     Job,
     JobRef,
@@ -169,6 +170,10 @@ class ModelCalls:
         body = {"strategy": strategy, "archive_previous": archive_previous}
         path = f"{model_path(key)}/versions/{segment(version)}/promote"
         return self._connection.create(path, Promotion, body, idempotency_key)
+
+    def challenge(self, key: ModelKey, version: str | None) -> Challenge:
+        """Let a version in Staging be scored beside the one in Production; None ends that."""
+        return self._connection.send("PUT", f"{model_path(key)}/challenger", Challenge, {"version": version})
 
     def deployment(self, key: ModelKey) -> Deployment:
         """Return what answers for a model."""

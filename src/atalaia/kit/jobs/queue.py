@@ -34,6 +34,7 @@ class JobStatus(StrEnum):
 BULK = "bulk"
 """Where a payload keeps what is large; it is dropped when the job has ended."""
 ENDED = (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED)
+_CHUNK = 500
 
 
 class JobRow(Table):
@@ -251,6 +252,14 @@ class JobQueue:
         if row is None:
             raise unknown_job(job_id)
         return _job(row)
+
+    def by_ids(self, session: Session, job_ids: Sequence[str]) -> dict[str, Job]:
+        """Return those of some jobs that are there."""
+        found: dict[str, Job] = {}
+        for start in range(0, len(job_ids), _CHUNK):
+            rows = session.scalars(select(JobRow).where(JobRow.id.in_(job_ids[start : start + _CHUNK])))
+            found.update({row.id: _job(row) for row in rows})
+        return found
 
     def list(
         self,

@@ -1,5 +1,6 @@
 """ASGI layers around the application: ids in paths, request ids, limits, metrics and the access log."""
 
+import re
 import time
 from collections.abc import MutableMapping
 from typing import Any
@@ -82,10 +83,9 @@ class Front:
 
     def _note(self, scope: MutableMapping[str, Any], status: int, seconds: float) -> None:
         route = scope.get("route")
-        path = route.path.replace(":id}", "}") if isinstance(route, Route) else "unmatched"
+        path = _CONVERTOR.sub("}", route.path) if isinstance(route, Route) else "unmatched"
         method = scope["method"] if scope["method"] in _METHODS else "OTHER"
-        self._telemetry.count("http_requests_total", method, path, str(status))
-        self._telemetry.time("http_request_duration_seconds", seconds, method, path)
+        self._telemetry.requests.note(method, path, status, seconds)
         if path not in _QUIET:
             _log.info(
                 "request", method=method, path=scope["path"][:300], status=status, ms=round(seconds * 1000, 2)
@@ -93,6 +93,7 @@ class Front:
 
 
 _MAX_DIGITS = 18
+_CONVERTOR = re.compile(":ids?}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 

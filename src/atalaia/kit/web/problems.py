@@ -17,7 +17,19 @@ from atalaia.core.problems import PROBLEMS
 
 _log = structlog.get_logger(__name__)
 _MEDIA_TYPE = "application/problem+json"
-_STATUS_OF_CODE = {"body_too_large": 413, "method_not_allowed": 405}
+_STATUS_OF_CODE = {
+    "bad_arrow": 400,
+    "bad_encoding": 400,
+    "bad_protobuf": 400,
+    "bad_tensor": 400,
+    "body_too_large": 413,
+    "method_not_allowed": 405,
+    "slow_body": 408,
+    "too_many_points": 413,
+    "too_many_series": 413,
+    "unsupported_media_type": 415,
+    "unsupported_encoding": 415,
+}
 _MAX_FAULTS = 20
 
 

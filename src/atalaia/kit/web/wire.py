@@ -31,7 +31,14 @@ class IdConvertor(Convertor[str]):
         return value.replace("%", "%25").replace("/", "%2F")
 
 
+class IdsConvertor(IdConvertor):
+    """The same for callers that write a slash as it is: one segment or several."""
+
+    regex = r"[\s\S]+"
+
+
 register_url_convertor("id", IdConvertor())
+register_url_convertor("ids", IdsConvertor())
 
 
 class Wire(BaseModel):

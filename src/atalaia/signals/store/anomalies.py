@@ -1,9 +1,23 @@
 """Tables of anomalies and of what people said of them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, Float, ForeignKey, Index, Integer, String, Text, and_, or_, select
+from sqlalchemy import (
+    BigInteger,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Text,
+    and_,
+    delete,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from atalaia.core.anomalies import Anomaly, AnomalyState, Feedback, FeedbackKind
@@ -59,13 +73,38 @@ class FeedbackRow(Table):
     created_at: Mapped[int] = mapped_column(BigInteger)
 
 
-def growing(session: Session, numbers: Sequence[int]) -> dict[int, AnomalyRow]:
-    """Return the open or pending interval of each of the series that has one."""
-    found: dict[int, AnomalyRow] = {}
-    for chunk in chunks(numbers):
-        unfinished = (AnomalyRow.state.in_((AnomalyState.OPEN.value, PENDING)), AnomalyRow.number.in_(chunk))
-        found.update({row.number: row for row in session.scalars(select(AnomalyRow).where(*unfinished))})
-    return found
+class Growing(NamedTuple):
+    """An interval that is open or pending, as far as growing needs it."""
+
+    id: str
+    number: int
+    series_id: str
+    state: str
+    opened_at: int
+    last_at: int
+    peak_at: int
+    peak_score: float
+    strange: int
+    quiet: int
+
+
+def growing(session: Session) -> dict[int, Growing]:
+    """Return the open or pending interval of each series that has one, by the number of the series."""
+    unfinished = AnomalyRow.state.in_((AnomalyState.OPEN.value, PENDING))
+    columns = [getattr(AnomalyRow, name) for name in Growing._fields]
+    return {row[1]: Growing(*row) for row in session.execute(select(*columns).where(unfinished)).tuples()}
+
+
+def save(
+    session: Session, added: Sequence[Mapping[str, Any]], changed: Sequence[Mapping[str, Any]], gone: Sequence[str]
+) -> None:
+    """Add intervals, change columns of others (each mapping names its ``id``), and delete those that are gone."""
+    if added:
+        session.execute(insert(AnomalyRow), list(added))
+    for names in {frozenset(row) for row in changed}:
+        session.execute(update(AnomalyRow), [row for row in changed if frozenset(row) == names])
+    for chunk in chunks(gone):
+        session.execute(delete(AnomalyRow).where(AnomalyRow.id.in_(chunk)))
 
 
 def anomalies_page(

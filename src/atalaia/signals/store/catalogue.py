@@ -1,17 +1,15 @@
 """Tables of series and fleets."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
-from typing import Any, cast
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
-import numpy as np
-from sqlalchemy import JSON, BigInteger, Float, ForeignKey, Integer, String, bindparam, func, select, update
-from sqlalchemy import Table as SqlTable
+from sqlalchemy import JSON, BigInteger, ForeignKey, String, func, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from atalaia.core.clock import from_us
 from atalaia.core.series import Fleet, Series, Statistics
 from atalaia.kit.database import AutoId, Table
+from atalaia.signals.statistics import SeriesStatistics
 
 _CHUNK = 500
 
@@ -27,7 +25,7 @@ class FleetRow(Table):
 
 
 class SeriesRow(Table):
-    """A series and its running statistics (the fields of `algorithms.running.Running`)."""
+    """A series, its labels and its fleet."""
 
     __tablename__ = "series"
     __table_args__ = {"sqlite_autoincrement": True}
@@ -37,36 +35,6 @@ class SeriesRow(Table):
     fleet_id: Mapped[str | None] = mapped_column(ForeignKey("fleets.fleet_id"), index=True)
     labels: Mapped[dict[str, str]] = mapped_column(JSON, default=dict)
     created_at: Mapped[int] = mapped_column(BigInteger)
-    received: Mapped[int] = mapped_column(BigInteger, default=0)
-    first_ts: Mapped[int | None] = mapped_column(BigInteger)
-    last_ts: Mapped[int | None] = mapped_column(BigInteger)
-    count: Mapped[int] = mapped_column(Integer, default=0)
-    mean: Mapped[float] = mapped_column(Float, default=0.0)
-    m2: Mapped[float] = mapped_column(Float, default=0.0)
-    last_value: Mapped[float | None] = mapped_column(Float)
-    step_us: Mapped[float | None] = mapped_column(Float)
-
-
-TABLE = cast("SqlTable", SeriesRow.__table__)
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """The running statistics of a series, as plain values: the follower reads and writes thousands at a time."""
-
-    number: int
-    series_id: str
-    received: int
-    first_ts: int | None
-    last_ts: int | None
-    count: int
-    mean: float
-    m2: float
-    last_value: float | None
-    step_us: float | None
-
-
-_KNOWN = tuple(field.name for field in fields(Known))
 
 
 def numbers_of(session: Session, series_ids: Sequence[str]) -> dict[str, int]:
@@ -78,15 +46,25 @@ def numbers_of(session: Session, series_ids: Sequence[str]) -> dict[str, int]:
     return found
 
 
-def known_of_numbers(session: Session, numbers: Sequence[int]) -> list[Known]:
-    """Return what is known of the series with the given numbers, in order of number."""
-    columns = [TABLE.c[name] for name in _KNOWN]
-    rows = [
-        Known(*row)
-        for part in chunks(numbers)
-        for row in session.execute(select(*columns).where(SeriesRow.number.in_(part)))
-    ]
-    return sorted(rows, key=lambda known: known.number)
+def each_number(session: Session) -> Iterator[tuple[str, int]]:
+    """Yield the id and the number of each series; a few thousand are in memory at a time."""
+    query = select(SeriesRow.series_id, SeriesRow.number).execution_options(yield_per=5_000)
+    for row in session.execute(query):
+        yield row[0], row[1]
+
+
+def highest_number(session: Session) -> int:
+    """Return the highest number that any series has, 0 without any."""
+    return session.scalar(select(func.max(SeriesRow.number))) or 0
+
+
+def names_of(session: Session, numbers: Sequence[int]) -> dict[int, str]:
+    """Return the ids of the series with the given numbers."""
+    found: dict[int, str] = {}
+    for chunk in chunks(numbers):
+        query = select(SeriesRow.number, SeriesRow.series_id).where(SeriesRow.number.in_(chunk))
+        found.update(dict(session.execute(query).tuples().all()))
+    return found
 
 
 def members_of(session: Session, fleet_id: str) -> list[str]:
@@ -133,26 +111,35 @@ def assign(session: Session, fleet_id: str, series_ids: Sequence[str]) -> None:
         session.execute(update(SeriesRow).where(SeriesRow.series_id.in_(chunk)).values(fleet_id=fleet_id))
 
 
-def save_known(session: Session, known: Iterable[Known]) -> None:
-    """Set the running statistics of series."""
-    columns: dict[str, Any] = {name: bindparam(name) for name in _KNOWN if name not in ("number", "series_id")}
-    statement = update(TABLE).where(TABLE.c.number == bindparam("at_number")).values(columns)
-    rows = [{"at_number": one.number, **{name: getattr(one, name) for name in columns}} for one in known]
-    session.connection().execute(statement, rows)
+def fleetless_parts(session: Session, width: int) -> list[int]:
+    """Return which ranges of `width` numbers hold series without a fleet."""
+    part = SeriesRow.number // width
+    return list(session.scalars(select(part).where(SeriesRow.fleet_id.is_(None)).distinct().order_by(part)))
 
 
-def series_of(row: SeriesRow) -> Series:
-    """Return the series that `row` keeps."""
-    std = float(np.sqrt(row.m2 / (row.count - 1))) if row.count > 1 else 0.0
+def assign_range(session: Session, fleet_id: str, first: int, end: int) -> None:
+    """Put the series with numbers in [first, end) that have no fleet into one."""
+    alone = (SeriesRow.fleet_id.is_(None), SeriesRow.number >= first, SeriesRow.number < end)
+    session.execute(update(SeriesRow).where(*alone).values(fleet_id=fleet_id))
+
+
+def fleet_ids(session: Session) -> list[str]:
+    """Return the fleets that have members, in order."""
+    query = select(SeriesRow.fleet_id).where(SeriesRow.fleet_id.is_not(None)).distinct()
+    return sorted(fleet for fleet in session.scalars(query) if fleet is not None)
+
+
+def series_of(row: SeriesRow, known: SeriesStatistics) -> Series:
+    """Return the series that `row` keeps, with what is known of its points."""
     return Series(
         series_id=row.series_id,
         number=row.number,
         fleet_id=row.fleet_id,
-        first_at=None if row.first_ts is None else from_us(row.first_ts),
-        last_at=None if row.last_ts is None else from_us(row.last_ts),
-        received=row.received,
-        step_s=row.step_us / 1e6 if row.step_us else None,
-        statistics=Statistics(row.count, row.mean, std, row.last_value),
+        first_at=None if known.first_ts is None else from_us(known.first_ts),
+        last_at=None if known.last_ts is None else from_us(known.last_ts),
+        received=known.received,
+        step_s=known.step_us / 1e6 if known.step_us else None,
+        statistics=Statistics(known.count, known.mean, known.std, known.last_value),
         labels=row.labels,
     )
 

@@ -1,11 +1,25 @@
 """Tables of history: the tail of accepted batches, and the manifest of blocks."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, Boolean, Index, Integer, LargeBinary, String, delete, func, select, update
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    UniqueConstraint,
+    delete,
+    func,
+    select,
+    update,
+)
 from sqlalchemy.engine import CursorResult
-from sqlalchemy.orm import Mapped, Session, load_only, mapped_column
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from atalaia.core.errors import Stale
 from atalaia.kit.database import AutoId, Table
@@ -13,7 +27,11 @@ from atalaia.signals.store.catalogue import chunks
 
 
 class TailRow(Table):
-    """One accepted batch of points, as Arrow bytes."""
+    """One accepted batch of points; the points themselves are a `TailPointsRow`.
+
+    They are apart because a row is written anew when one of its columns changes, and marking a batch as scored must
+    not write all its points once more.
+    """
 
     __tablename__ = "tail"
     __table_args__ = (Index("tail_scored", "scored", "id"), {"sqlite_autoincrement": True})
@@ -24,16 +42,41 @@ class TailRow(Table):
     first_ts: Mapped[int] = mapped_column(BigInteger)
     last_ts: Mapped[int] = mapped_column(BigInteger)
     scored: Mapped[bool] = mapped_column(Boolean, default=False)
+    round: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class TailPointsRow(Table):
+    """The points of one batch, as Arrow bytes."""
+
+    __tablename__ = "tail_points"
+
+    tail_id: Mapped[int] = mapped_column(ForeignKey("tail.id"), primary_key=True, autoincrement=False)
     points: Mapped[bytes] = mapped_column(LargeBinary)
 
 
+class Batch(NamedTuple):
+    """One accepted batch, whole."""
+
+    id: int
+    rows: int
+    round: int | None
+    points: bytes
+
+
 class BlockRow(Table):
-    """One immutable Parquet file. Where two blocks hold the same point, the higher `sequence` wins."""
+    """One immutable Parquet file. Where two blocks hold the same point, the higher `sequence` wins.
+
+    `bucket` is `rules.WIDE` where the block may hold all series.
+    """
 
     __tablename__ = "blocks"
+    __table_args__ = (UniqueConstraint("bucket", "sequence"),)
 
     key: Mapped[str] = mapped_column(String(128), primary_key=True)
-    sequence: Mapped[int] = mapped_column(BigInteger, unique=True)
+    bucket: Mapped[int] = mapped_column(Integer)
+    sequence: Mapped[int] = mapped_column(BigInteger)
+    first_series: Mapped[int] = mapped_column(Integer)
+    last_series: Mapped[int] = mapped_column(Integer)
     first_ts: Mapped[int] = mapped_column(BigInteger)
     last_ts: Mapped[int] = mapped_column(BigInteger)
     rows: Mapped[int] = mapped_column(BigInteger)
@@ -42,7 +85,31 @@ class BlockRow(Table):
     created_at: Mapped[int] = mapped_column(BigInteger)
 
 
-def unscored(session: Session, max_rows: int) -> list[TailRow]:
+class Held(NamedTuple):
+    """A block as the manifest names it."""
+
+    key: str
+    bucket: int
+    sequence: int
+    first_series: int
+    last_series: int
+    first_ts: int
+    last_ts: int
+    rows: int
+
+
+_HELD = tuple(getattr(BlockRow, name) for name in Held._fields)
+_FEW = 16
+
+
+def add_batch(session: Session, head: TailRow, points: bytes) -> None:
+    """Add a batch to the tail."""
+    session.add(head)
+    session.flush()
+    session.add(TailPointsRow(tail_id=head.id, points=points))
+
+
+def unscored(session: Session, max_rows: int) -> list[Batch]:
     """Return the oldest batches that were not scored, at most `max_rows` points of them, but at least one."""
     heads = session.execute(
         select(TailRow.id, TailRow.rows).where(TailRow.scored.is_(False)).order_by(TailRow.id).limit(1_000)
@@ -50,22 +117,39 @@ def unscored(session: Session, max_rows: int) -> list[TailRow]:
     return _batches(session, _until(heads, max_rows))
 
 
-def all_unscored(session: Session) -> Iterator[TailRow]:
-    """Yield the batches that were not scored, the one that reaches furthest first."""
-    query = select(TailRow).where(TailRow.scored.is_(False)).order_by(TailRow.last_ts.desc())
-    yield from session.scalars(query.execution_options(yield_per=50))
+def waiting_ids(session: Session, after_round: int) -> list[int]:
+    """Return the batches that were not scored, or in a later round."""
+    unscored_ids = session.scalars(select(TailRow.id).where(TailRow.scored.is_(False)))
+    later = session.scalars(select(TailRow.id).where(TailRow.scored.is_(True), TailRow.round > after_round))
+    return [*unscored_ids, *later]
 
 
-def compactable(session: Session, max_rows: int) -> list[TailRow]:
+def replayable(session: Session, after_round: int, max_rows: int) -> list[Batch]:
+    """Return the batches of the next rounds of scoring in their order.
+
+    Rounds stay whole: they hold at most `max_rows` points together, but at least one is returned.
+    """
+    later = (TailRow.scored.is_(True), TailRow.round > after_round)
+    query = select(TailRow.round, TailRow.id, TailRow.rows).where(*later).order_by(TailRow.round, TailRow.id)
+    ids: list[int] = []
+    total = 0
+    for _, of_round in groupby(session.execute(query).tuples(), key=lambda head: head[0]):
+        heads = list(of_round)
+        total += sum(rows for *_, rows in heads)
+        if ids and total > max_rows:
+            break
+        ids += [tail_id for _, tail_id, _ in heads]
+    return sorted(_batches(session, ids), key=lambda batch: (batch.round or 0, batch.id))
+
+
+def compactable(session: Session, max_rows: int, upto_round: int | None = None) -> list[Batch]:
     """Return the oldest batches that were scored, at most `max_rows` points of them, but at least one."""
-    heads = session.execute(
-        select(TailRow.id, TailRow.rows).where(TailRow.scored.is_(True)).order_by(TailRow.id).limit(50_000)
-    ).tuples()
-    return _batches(session, _until(heads, max_rows))
+    query = select(TailRow.id, TailRow.rows).where(*_done(upto_round)).order_by(TailRow.id).limit(50_000)
+    return _batches(session, _until(session.execute(query).tuples(), max_rows))
 
 
-def mark_scored(session: Session, ids: Sequence[int]) -> None:
-    """Mark batches as scored.
+def mark_scored(session: Session, ids: Sequence[int], in_round: int = 0) -> None:
+    """Mark batches as scored in a round.
 
     Raises
     ------
@@ -75,7 +159,7 @@ def mark_scored(session: Session, ids: Sequence[int]) -> None:
     changed = 0
     for chunk in chunks(ids):
         waiting = (TailRow.id.in_(chunk), TailRow.scored.is_(False))
-        changed += _rowcount(session.execute(update(TailRow).where(*waiting).values(scored=True)))
+        changed += _rowcount(session.execute(update(TailRow).where(*waiting).values(scored=True, round=in_round)))
     if changed != len(ids):
         raise Stale("lease_lost", "another process scored these points")
 
@@ -88,7 +172,10 @@ def remove_batches(session: Session, ids: Sequence[int]) -> None:
     Stale
         When another process was faster with one of them.
     """
-    gone = sum(_rowcount(session.execute(delete(TailRow).where(TailRow.id.in_(chunk)))) for chunk in chunks(ids))
+    gone = 0
+    for chunk in chunks(ids):
+        session.execute(delete(TailPointsRow).where(TailPointsRow.tail_id.in_(chunk)))
+        gone += _rowcount(session.execute(delete(TailRow).where(TailRow.id.in_(chunk))))
     if gone != len(ids):
         raise Stale("lease_lost", "another process compacted these points")
 
@@ -108,16 +195,42 @@ def remove_blocks(session: Session, keys: Sequence[str]) -> None:
         raise Stale("lease_lost", "another process rewrote these blocks")
 
 
-def tail_between(session: Session, start_us: int, end_us: int) -> list[TailRow]:
+def tail_ids(session: Session, start_us: int, end_us: int) -> list[int]:
     """Return the batches that may hold points in [start, end), oldest first."""
-    query = select(TailRow).where(TailRow.last_ts >= start_us, TailRow.first_ts < end_us)
+    query = select(TailRow.id).where(TailRow.last_ts >= start_us, TailRow.first_ts < end_us)
     return list(session.scalars(query.order_by(TailRow.id)))
 
 
-def blocks_between(session: Session, start_us: int, end_us: int) -> list[BlockRow]:
-    """Return the blocks that may hold points in [start, end), oldest first."""
-    query = select(BlockRow).where(BlockRow.last_ts >= start_us, BlockRow.first_ts < end_us)
-    return list(session.scalars(query.order_by(BlockRow.sequence)))
+def batches(session: Session, ids: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+    """Yield the id and the points of those batches that are there, a few in memory at a time."""
+    for start in range(0, len(ids), _FEW):
+        some = TailPointsRow.tail_id.in_(ids[start : start + _FEW])
+        query = select(TailPointsRow.tail_id, TailPointsRow.points).where(some)
+        yield from session.execute(query.order_by(TailPointsRow.tail_id)).tuples()
+
+
+def blocks_between(
+    session: Session, start_us: int, end_us: int, buckets: Iterable[int], first: int, last: int
+) -> list[Held]:
+    """Return the blocks of some buckets that may hold points of series `first` to `last` in [start, end)."""
+    query = select(*_HELD).where(
+        BlockRow.bucket.in_(buckets),
+        BlockRow.last_ts >= start_us,
+        BlockRow.first_ts < end_us,
+        BlockRow.last_series >= first,
+        BlockRow.first_series <= last,
+    )
+    return [Held(*row) for row in session.execute(query.order_by(BlockRow.sequence))]
+
+
+def manifest(session: Session) -> list[Held]:
+    """Return all blocks, oldest first."""
+    return [Held(*row) for row in session.execute(select(*_HELD).order_by(BlockRow.sequence))]
+
+
+def has_bucket(session: Session, bucket: int) -> bool:
+    """Say whether there are blocks of a bucket."""
+    return session.scalar(select(BlockRow.key).where(BlockRow.bucket == bucket).limit(1)) is not None
 
 
 def all_blocks(session: Session) -> list[BlockRow]:
@@ -130,16 +243,22 @@ def block_keys(session: Session) -> set[str]:
     return set(session.scalars(select(BlockRow.key)))
 
 
-def scored_tail(session: Session) -> tuple[int, int | None]:
-    """Return how many scored points the tail holds, and when the oldest of them was received."""
-    query = select(func.coalesce(func.sum(TailRow.rows), 0), func.min(TailRow.received_at))
-    points, oldest = session.execute(query.where(TailRow.scored.is_(True))).tuples().one()
-    return int(points), oldest
+def scored_tail(session: Session, upto_round: int | None = None) -> tuple[int, int, int | None]:
+    """Return how many scored batches and points the tail holds, and when the oldest of them was received."""
+    query = select(func.count(), func.coalesce(func.sum(TailRow.rows), 0), func.min(TailRow.received_at))
+    count, points, oldest = session.execute(query.where(*_done(upto_round))).tuples().one()
+    return count, int(points), oldest
 
 
 def lag(session: Session) -> int:
     """Return how many batches wait to be scored."""
     return session.scalar(select(func.count()).select_from(TailRow).where(TailRow.scored.is_(False))) or 0
+
+
+def _done(upto_round: int | None) -> list[Any]:
+    """Return what says that a batch may become part of a block."""
+    scored = TailRow.scored.is_(True)
+    return [scored] if upto_round is None else [scored, TailRow.round <= upto_round]
 
 
 def _until(heads: Any, max_rows: int) -> list[int]:
@@ -153,12 +272,14 @@ def _until(heads: Any, max_rows: int) -> list[int]:
     return ids
 
 
-def _batches(session: Session, ids: Sequence[int]) -> list[TailRow]:
-    every = load_only(TailRow.id, TailRow.rows, TailRow.points, TailRow.received_at)
+def _batches(session: Session, ids: Sequence[int]) -> list[Batch]:
+    query = select(TailRow.id, TailRow.rows, TailRow.round, TailPointsRow.points).join(
+        TailPointsRow, TailPointsRow.tail_id == TailRow.id
+    )
     return [
-        row
+        Batch(*row)
         for chunk in chunks(ids)
-        for row in session.scalars(select(TailRow).options(every).where(TailRow.id.in_(chunk)).order_by(TailRow.id))
+        for row in session.execute(query.where(TailRow.id.in_(chunk)).order_by(TailRow.id)).tuples()
     ]
 
 

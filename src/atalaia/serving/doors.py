@@ -1,0 +1,171 @@
+"""Hot doors of serving: predictions, as JSON or as an Arrow stream."""
+
+import time
+from collections.abc import Awaitable, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from atalaia.core.errors import AtalaiaError, Fault, Invalid
+from atalaia.core.scores import Score
+from atalaia.core.series import check_id
+from atalaia.kit.arrow_stream import ARROW, points_from_stream, scores_to_stream
+from atalaia.kit.logs import EventLog
+from atalaia.kit.web.hot import LARGE_BYTES, Answer, Call, HotRoute, in_thread, json_answer
+from atalaia.kit.web.wire import decode, parse_time
+from atalaia.serving import schemas
+from atalaia.serving.service import PointToScore, Serving
+
+PREDICT = "/api/v1/predict/{}"
+PREDICT_BATCH = "/api/v1/predict/batch"
+_point = msgspec.json.Decoder(schemas.PointBody)
+_batch = msgspec.json.Decoder(schemas.BatchBody)
+
+
+class PredictionDoors:
+    """One point, or many."""
+
+    def __init__(self, serving: Serving, events: EventLog) -> None:
+        self._serving = serving
+        self._events = events
+
+    def routes(self) -> list[HotRoute]:
+        """Return where the doors stand."""
+        return [
+            HotRoute("POST", PREDICT, "/api/v1/predict/{series_id}", self.predict, log=False),
+            HotRoute("POST", PREDICT_BATCH, PREDICT_BATCH, self.predict_batch),
+        ]
+
+    def predict(self, call: Call) -> Answer | Awaitable[Answer]:
+        """Score one point: is it an anomaly, how strange is it, why, and who says so."""
+        sent = decode(call.body, _point)
+        point = PointToScore(call.name, parse_time(sent.timestamp, "/timestamp"), sent.value)
+        started = time.perf_counter()
+        score = self._serving.predict_now(point)
+        if score is None:  # a model or the catalogue must be read first: not on the event loop
+            check_id(call.name)
+            return in_thread(lambda: self._answered(call, _only(self._serving.predict([point])), started))
+        return self._answered(call, score, started)
+
+    def predict_batch(self, call: Call) -> Answer | Awaitable[Answer]:
+        """Score points of many series; each point answers for itself. An Arrow stream is answered by one."""
+        if call.header(b"content-type").partition(";")[0].strip().lower() == ARROW:
+            return in_thread(lambda: self._stream(call))
+        if len(call.body) > LARGE_BYTES:
+            return in_thread(lambda: self._batch(call))
+        sent, points = self._points(call)
+        started = time.perf_counter()
+        good = [point for point in points if isinstance(point, PointToScore)]
+        scores = self._serving.predict_all_now(good)
+        if None in scores:
+            return in_thread(lambda: self._completed(call, sent, points, scores, started))
+        return self._batch_answered(call, sent, _merged(points, [score for score in scores if score]), started)
+
+    def _stream(self, call: Call) -> Answer:
+        """Score an Arrow stream; with ``only=anomalies`` the answer holds those alone, and their rows."""
+        sent = points_from_stream(call.body, self._serving.settings.max_batch_points)
+        if sent.numbers is not None:
+            block = self._serving.score_block(sent.numbers, sent.timestamps, sent.values)
+        else:
+            indexes: list[int] = [] if sent.indexes is None else sent.indexes.tolist()
+            names = [sent.ids[i] for i in indexes]
+            block = self._serving.score_named(names, sent.timestamps, sent.values)
+        if b"only=anomalies" in call.query.split(b"&"):
+            rows = np.flatnonzero(block.alarm)
+            columns: dict[str, NDArray[Any]] = {"row": rows, "anomaly_score": block.score[rows]}
+        else:
+            columns = {"anomaly": block.alarm, "anomaly_score": block.score}
+        return Answer(scores_to_stream(columns), content_type=ARROW.encode())
+
+    def _batch(self, call: Call) -> Answer:
+        sent, points = self._points(call)
+        started = time.perf_counter()
+        good = self._serving.predict([point for point in points if isinstance(point, PointToScore)])
+        return self._batch_answered(call, sent, _merged(points, good), started)
+
+    def _completed(
+        self,
+        call: Call,
+        sent: Sequence[schemas.RowBody],
+        points: Sequence[PointToScore | AtalaiaError],
+        scores: Sequence[Score | None],
+        started: float,
+    ) -> Answer:
+        """Score what no model in memory could, and answer with all."""
+        good = [point for point in points if isinstance(point, PointToScore)]
+        others = iter(self._serving.predict([p for p, score in zip(good, scores, strict=True) if score is None]))
+        answers = [score or next(others) for score in scores]
+        return self._batch_answered(call, sent, _merged(points, answers), started)
+
+    def _points(self, call: Call) -> tuple[Sequence[schemas.RowBody], list[PointToScore | AtalaiaError]]:
+        sent = decode(call.body, _batch).points
+        most = self._serving.settings.max_batch_points
+        if len(sent) > most:
+            detail = f"{len(sent)} points are too many for one request, at most {most}"
+            raise Invalid("invalid_points", detail, faults=[Fault("/points", detail)])
+        return sent, [_checked(row, i) for i, row in enumerate(sent)]
+
+    def _batch_answered(
+        self,
+        call: Call,
+        sent: Sequence[schemas.RowBody],
+        answers: Sequence[Score | AtalaiaError],
+        started: float,
+    ) -> Answer:
+        for answer in answers:
+            if isinstance(answer, Score):
+                self._log(call, answer, (time.perf_counter() - started) / len(answers))
+        told = [schemas.answer_of(row.series_id, answer) for row, answer in zip(sent, answers, strict=True)]
+        return json_answer({"predictions": told})
+
+    def _answered(self, call: Call, score: Score, started: float) -> Answer:
+        self._log(call, score, time.perf_counter() - started)
+        return json_answer(schemas.prediction(score))
+
+    def _log(self, call: Call, score: Score, seconds: float) -> None:
+        if self._serving.settings.log_predictions:
+            self._events.add(
+                "prediction",
+                request_id=call.request_id,
+                series_id=score.series_id,
+                point_at=score.timestamp,
+                value=score.value,
+                anomaly=score.is_anomaly,
+                anomaly_score=score.score,
+                confidence=score.confidence,
+                model_id=score.model.model_id,
+                model_version=score.model.version,
+                loaded_from=score.source,
+                ms=round(seconds * 1000, 3),
+            )
+
+
+def _checked(row: schemas.RowBody, position: int) -> PointToScore | AtalaiaError:
+    try:
+        series_id = check_id(row.series_id, f"/points/{position}/series_id")
+        return PointToScore(series_id, parse_time(row.timestamp, f"/points/{position}/timestamp"), row.value)
+    except AtalaiaError as error:
+        return error
+
+
+def _merged(
+    points: Sequence[PointToScore | AtalaiaError], answers: Sequence[Score | AtalaiaError]
+) -> list[Score | AtalaiaError]:
+    """Return an answer for each point; `answers` are those of the points that are none yet."""
+    following = iter(answers)
+    return [point if isinstance(point, AtalaiaError) else next(following) for point in points]
+
+
+def _only(answers: Sequence[Score | AtalaiaError]) -> Score:
+    answer = answers[0]
+    if isinstance(answer, AtalaiaError):
+        raise answer
+    return answer
+
+
+def documented(name: str) -> dict[str, Any]:
+    """Return what OpenAPI is told of a body that a hot door reads by itself."""
+    schema = {"$ref": f"#/components/schemas/{name}"}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}

@@ -1,0 +1,143 @@
+"""Streaming models in memory: they learn from points as they arrive, and what they have learnt outlives the
+process.
+
+Their states are the only part of a model that is in no artefact. The follower stores them with its own memory,
+under the name of model and version, and brings them back.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from weakref import WeakValueDictionary
+
+import numpy as np
+import structlog
+
+from atalaia.algorithms.detectors.protocol import Advanced, Streaming
+from atalaia.algorithms.models import FleetModel
+from atalaia.algorithms.streaming.columns import LAST
+from atalaia.core.errors import AtalaiaError
+from atalaia.core.models import Deployment
+from atalaia.core.points import FloatArray, IntArray, NumberArray
+from atalaia.serving.cache import Loaded
+from atalaia.serving.routing import Routes
+
+_log = structlog.get_logger(__name__)
+
+
+class Streams:
+    """The streaming models that `routes` points to."""
+
+    def __init__(self, routes: Routes) -> None:
+        self._routes = routes
+        self._kept: dict[str, Callable[[], bytes]] = {}
+        self._live: WeakValueDictionary[str, FleetModel] = WeakValueDictionary()
+        self._taught: set[str] = set()
+        self._changed: set[str] = set()
+
+    def revived(self, deployment: Deployment, model: FleetModel) -> FleetModel:
+        """Return a trained model with a state that can learn: what it has learnt if it is in memory, or was kept.
+
+        Unless it answers already, it has to learn what it missed, see `untaught`.
+        """
+        name = _name(deployment)
+        live = self._live.get(name)
+        if live is None or not _alike(live, model):
+            live = self._live[name] = self._brought_back(name, model) or model.alive()
+        if all(loaded.model is not live for loaded in self._models()):
+            self._taught.discard(name)
+        return live
+
+    def advance(self, loaded: Loaded, rows: IntArray, timestamps: IntArray, values: FloatArray) -> Advanced:
+        """Score points by a streaming model, which learns from them."""
+        self._changed.add(_name(loaded.deployment))
+        return _detector(loaded).advance(loaded.model.state, rows, timestamps, values)
+
+    def untaught(self) -> Iterator[Loaded]:
+        """Yield the models that have not learnt yet what came after their training."""
+        return (loaded for loaded in self._models() if _name(loaded.deployment) not in self._taught)
+
+    def taught(self, loaded: Loaded) -> None:
+        """Note that a model has caught up."""
+        self._taught.add(_name(loaded.deployment))
+
+    def states(self) -> Iterator[tuple[str, bytes | None]]:
+        """Yield the name of each model, and its state if that changed since it was yielded last."""
+        changed, self._changed = self._changed, set()
+        for loaded in self._models():
+            name = _name(loaded.deployment)
+            yield name, loaded.model.to_bytes() if name in changed else None
+
+    def restore(self, states: Mapping[str, Callable[[], bytes]]) -> None:
+        """Take back states that were kept; models that are loaded later find theirs too."""
+        self._kept = dict(states)
+        self._taught = set()
+        self._changed = set()
+        for loaded in self._models():
+            known = self._brought_back(_name(loaded.deployment), loaded.model)
+            if known is not None:
+                self.taught(loaded)
+                for name, array in known.state.items():
+                    loaded.model.state[name][...] = array
+
+    def _brought_back(self, name: str, model: FleetModel) -> FleetModel | None:
+        """Return a model as it was kept, with a state that can learn; None if it was not."""
+        kept = self._kept.get(name)
+        if kept is None:
+            return None
+        try:
+            known = FleetModel.from_bytes(kept())
+        except (AtalaiaError, OSError) as error:
+            _log.warning("state_not_read", model=name, error=str(error)[:500])
+            return None
+        return known.alive() if _alike(known, model) else None
+
+    def _models(self) -> Iterable[Loaded]:
+        return [loaded for loaded in self._routes.models.values() if loaded.is_streaming]
+
+
+class Pupil:
+    """A streaming model that has to learn what was received since it was trained.
+
+    Attributes
+    ----------
+    numbers
+        Its series, as far as they have a number.
+    since_us
+        The oldest of the newest points that it knows of its series; 0 when it knows none.
+    """
+
+    def __init__(self, loaded: Loaded, streams: Streams, routes: Routes) -> None:
+        self._loaded = loaded
+        self._streams = streams
+        known = np.flatnonzero(routes.columns.by_number >= 0)
+        number_of = np.full(len(routes.names), -1, np.int64)
+        number_of[routes.columns.by_number[known]] = known
+        of_row = number_of[routes.indexes(loaded.model.series_ids)]
+        rows = np.flatnonzero(of_row >= 0)
+        rows = rows[np.argsort(of_row[rows])]
+        self._rows = rows
+        self.numbers = of_row[rows].astype(np.int32)
+        newest = loaded.model.state["times"][rows, LAST]
+        self.since_us = int(newest.min(initial=2**62)) if len(rows) else 0
+
+    def teach(self, numbers: NumberArray, timestamps: IntArray, values: FloatArray) -> None:
+        """Let it learn from points of its series, in order of time inside each."""
+        rows = self._rows[np.searchsorted(self.numbers, numbers)]
+        self._streams.advance(self._loaded, rows, timestamps, values)
+
+    def done(self) -> None:
+        """Note that it has caught up."""
+        self._streams.taught(self._loaded)
+
+
+def _detector(loaded: Loaded) -> Streaming:
+    detector = loaded.model.detector
+    assert isinstance(detector, Streaming), "only streaming models learn"
+    return detector
+
+
+def _alike(one: FleetModel, other: FleetModel) -> bool:
+    return one.series_ids == other.series_ids and one.detector == other.detector
+
+
+def _name(deployment: Deployment) -> str:
+    return f"{deployment.key}/v{deployment.number}"

@@ -1,0 +1,169 @@
+"""What the follower keeps in memory: the statistics of all series and the states of streaming models.
+
+It is stored in pieces (immutable objects and a table that names them), and read back by whoever follows next, or
+only needs to know.
+"""
+
+import threading
+from collections.abc import Mapping
+from functools import partial
+
+import structlog
+from sqlalchemy.orm import Session
+
+from atalaia.core.errors import AtalaiaError
+from atalaia.core.ids import new_id
+from atalaia.kit.blobs import Blobs
+from atalaia.kit.database import Database
+from atalaia.signals.ports import Scorer
+from atalaia.signals.statistics import StatisticsColumns, StoredStatistics
+from atalaia.signals.store import follower as store
+
+FOLDER = "memory"
+_PAGE = "statistics/"
+_MODEL = "model/"
+_log = structlog.get_logger(__name__)
+
+
+class Memory:
+    """The memory of the follower.
+
+    Attributes
+    ----------
+    is_live
+        Whether this process follows, so that its memory is the truth.
+    round
+        The last round of scoring that is in memory.
+    """
+
+    def __init__(self, database: Database, blobs: Blobs) -> None:
+        self._database = database
+        self._blobs = blobs
+        self._lock = threading.Lock()
+        self._live = StatisticsColumns()
+        self._stored = StoredStatistics(self._blobs.get)
+        self._replaced: list[str] = []
+        self._covered = 0
+        self.is_live = False
+        self.round = 0
+
+    @property
+    def live(self) -> StatisticsColumns:
+        """The statistics that the follower folds points into."""
+        return self._live
+
+    def statistics(self, session: Session) -> tuple[StatisticsColumns, int]:
+        """Return the statistics as far as this process knows them, and the round that they cover."""
+        if self.is_live:
+            return self._live, self.round
+        with self._lock:
+            stored = store.parts(session, _PAGE).items()
+            pages = {int(name[len(_PAGE) :]): (part.key, part.sha256) for name, part in stored}
+            return self._stored.columns(pages), store.stored_round(session)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether there is anything in memory that is not stored."""
+        return self.round > self._covered
+
+    def horizon(self, session: Session) -> int:
+        """Return the last round whose batches may leave the tail: those of later ones are what restores the memory.
+
+        Without anything stored the memory is made from the blocks first, and no batch may move there meanwhile.
+        """
+        return store.stored_round(session) or -1
+
+    def forget(self) -> None:
+        """Stop believing what is in memory: it is not what the database says, or another process follows now."""
+        self.is_live = False
+
+    def follow_from(self, last_round: int) -> None:
+        """Believe what is in memory: it holds all rounds, the last one included."""
+        self.round = last_round
+        if not self._live.received.any():
+            self._covered = last_round  # there is nothing to store
+        self.is_live = True
+
+    def outdate(self) -> None:
+        """Note that a model has learnt something beside the rounds, so that there is something to store."""
+        self._covered = -1
+
+    def load(self, scorer: Scorer) -> bool:
+        """Read what was stored last; return whether there were statistics, and all of them could be read."""
+        with self._database.read() as session:
+            pages, states = store.parts(session, _PAGE), store.parts(session, _MODEL)
+            self.round = self._covered = store.stored_round(session)
+        self._live = StatisticsColumns()
+        scorer.restore(self._states(states))
+        try:
+            for name, part in pages.items():
+                self._live.put_page(int(name[len(_PAGE) :]), self._blobs.get(part.key, part.sha256))
+        except AtalaiaError as error:
+            _log.error("memory_not_read", error=error.detail)
+            return False
+        return bool(pages)
+
+    def begin(self, owner: str) -> None:
+        """Begin without statistics: nothing usable is stored, and from now on no batch may leave the tail.
+
+        Raises
+        ------
+        Stale
+            When another process follows now.
+        """
+        with self._database.write() as session:
+            store.own(session, owner).stored = 0
+            store.save_parts(session, {}, store.parts(session, _PAGE))
+        self._live = StatisticsColumns()
+        self.round = self._covered = 0
+
+    def share(self, scorer: Scorer) -> None:
+        """Let the models of a process that does not follow learn what the follower has stored."""
+        with self._database.read() as session:
+            states = store.parts(session, _MODEL)
+        if not self.is_live:
+            scorer.restore(self._states(states))
+
+    def save(self, owner: str, scorer: Scorer) -> int:
+        """Store what changed; return how many bytes that were.
+
+        Raises
+        ------
+        Stale, Unavailable
+            When another process follows now, or the disk is full. What was stored before stays.
+        """
+        fresh = {f"{_PAGE}{page:05d}": data for page, data in self._live.changed_pages()}
+        live: set[str] = set()
+        for name, data in scorer.states():
+            live.add(_MODEL + name)
+            if data is not None:
+                fresh[_MODEL + name] = data
+        saved: dict[str, store.Part] = {}
+        for name, data in fresh.items():
+            blob = self._blobs.put(f"{FOLDER}/{new_id('mem')}.npz", data)
+            saved[name] = store.Part(blob.key, blob.sha256)
+        with self._database.write() as session:
+            row = store.own(session, owner)
+            before = store.parts(session)
+            gone = [name for name in before if name.startswith(_MODEL) and name not in live]
+            store.save_parts(session, saved, gone)
+            row.stored = self.round
+        self._covered = self.round
+        for key in self._replaced:  # those who had just been told of them have read them by now
+            self._blobs.delete(key)
+        self._replaced = [before[name].key for name in [*saved, *gone] if name in before]
+        return sum(map(len, fresh.values()))
+
+    def sweep(self, before_s: float) -> int:
+        """Delete stored pieces that nothing names and that were written before a moment; return how many."""
+        with self._database.read() as session:
+            named = {part.key for part in store.parts(session).values()}
+        stale = [b.key for b in self._blobs.list(FOLDER) if b.key not in named and b.modified_s < before_s]
+        for key in stale:
+            self._blobs.delete(key)
+        return len(stale)
+
+    def _states(self, parts: Mapping[str, store.Part]) -> dict[str, partial[bytes]]:
+        return {
+            name[len(_MODEL) :]: partial(self._blobs.get, part.key, part.sha256) for name, part in parts.items()
+        }
