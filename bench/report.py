@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -54,12 +55,17 @@ def bounded(name: str, value: float, unit: str, baseline: str, baseline_value: f
 
 
 def write(file: str, figures: Sequence[Figure]) -> None:
-    """Write the figures to `bench/results` and print them."""
+    """Write the figures to `bench/results`, in place of those of the same names, and print them."""
     RESULTS.mkdir(exist_ok=True)
-    rounded = [{**asdict(f), "value": _round(f.value), "ratio": _round(f.ratio)} for f in figures]
+    rounded: list[dict[str, Any]] = [
+        {**asdict(f), "value": _round(f.value), "ratio": _round(f.ratio)} for f in figures
+    ]
     for row in rounded:
         row["baseline_value"] = _round(row["baseline_value"])
-    (RESULTS / file).write_text(json.dumps(rounded, indent=1) + "\n")
+    before: list[dict[str, Any]] = json.loads((RESULTS / file).read_text()) if (RESULTS / file).exists() else []
+    fresh = {row["name"]: row for row in rounded}
+    merged = [fresh.pop(row["name"], row) for row in before] + list(fresh.values())
+    (RESULTS / file).write_text(json.dumps(merged, indent=1) + "\n")
     for f in figures:
         mark = "ok  " if f.passed else "MISS"
         sys.stdout.write(

@@ -1,0 +1,1 @@
+"""Peers: other servers of models with the same z-score, each in an environment of its own: ``make bench-peers``."""
