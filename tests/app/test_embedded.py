@@ -69,6 +69,16 @@ def test_loopback_is_listened_on(host: str) -> None:
 
 
 @pytest.mark.slow
+def test_a_shared_port_is_for_several_processes() -> None:
+    with listen("127.0.0.1", 0, shared=True) as first:
+        port = first.getsockname()[1]
+        with listen("127.0.0.1", port, shared=True) as second:
+            assert second.getsockname()[1] == port
+        with pytest.raises(Conflict):
+            listen("127.0.0.1", port)
+
+
+@pytest.mark.slow
 def test_a_port_that_is_taken_is_a_conflict(settings: Settings) -> None:
     with listen("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]

@@ -40,7 +40,7 @@ def _run(settings: Settings, roles: tuple[str, ...]) -> None:
     configure_logs(level=settings.log_level, as_json=settings.log_format == "json")
     # uvicorn stops on SIGTERM and then raises it again: without a handler of ours that would end us before `close`
     signal.signal(signal.SIGTERM, _leave)
-    listener = listen(settings.host, settings.port)
+    listener = listen(settings.host, settings.port, shared=settings.share_port)
     atalaia = build(settings)
     try:
         atalaia.start(roles)
@@ -72,7 +72,7 @@ class Embedded:
     def __enter__(self) -> Self:
         settings = self._settings
         with ExitStack() as started:
-            listener = started.enter_context(listen(settings.host, settings.port))
+            listener = started.enter_context(listen(settings.host, settings.port, shared=settings.share_port))
             host, port = listener.getsockname()[:2]
             self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
             self.atalaia = build(settings)
@@ -104,8 +104,8 @@ def _wait_for(server: uvicorn.Server, thread: threading.Thread) -> None:
         time.sleep(0.01)
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens on a loopback address.
+def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
+    """Return a socket that listens on a loopback address; a `shared` port other processes may listen on too.
 
     Raises
     ------
@@ -119,7 +119,7 @@ def listen(host: str, port: int) -> socket.socket:
         raise Denied("not_loopback", detail)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        return socket.create_server((host, port), family=family, backlog=2048, reuse_port=shared)
     except OSError as error:
         why = os.strerror(error.errno or 0)
         raise Conflict(
@@ -142,6 +142,7 @@ def _server(atalaia: Atalaia) -> uvicorn.Server:
         lifespan="off",
         timeout_graceful_shutdown=int(atalaia.settings.shutdown_s),
         server_header=False,
+        proxy_headers=False,  # nothing here asks who the caller is
     )
     return uvicorn.Server(config)
 

@@ -43,6 +43,10 @@ class Settings(BaseSettings):
         default="127.0.0.1", description="Address to listen on; without authentication, loopback only."
     )
     port: int = Field(default=8460, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
+    share_port: bool = Field(
+        default=False,
+        description="Let several processes listen on the port; the kernel spreads connections. One process a core.",
+    )
     database_url: str | None = Field(
         default=None, description="SQLAlchemy URL of the database; unset is a SQLite file in the data folder."
     )
