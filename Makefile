@@ -31,7 +31,7 @@ run: setup ## start Atalaia on the sample data and keep serving
 
 test: setup-dev ## run every test, with coverage of src (at least 90 %)
 	@rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage run -m pytest -n 2 --dist loadfile
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

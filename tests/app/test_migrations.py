@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
@@ -11,13 +12,18 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
+from sqlalchemy.orm import Session
 
 from atalaia.app import migrations
 from atalaia.app.migrations import migrate
 from atalaia.app.migrations.tables import METADATA
 from atalaia.core.errors import Unavailable
+from atalaia.core.points import Points
+from atalaia.kit.arrow import points_to_ipc, points_to_parquet
+from atalaia.kit.blobs import Blobs
 from atalaia.kit.database import Database
 from atalaia.signals.store.history import manifest
+from tests.app.conftest import BuildOne
 
 FOLDER = Path(migrations.__file__).parent
 
@@ -103,6 +109,45 @@ def test_blocks_of_the_first_release_hold_all_series(database: Database, series:
     assert (held.key, held.bucket, held.sequence, held.rows) == ("history/a.parquet", bucket, 7, 5)
     assert held.first_series == 0
     assert held.last_series >= series
+
+
+def test_points_of_an_earlier_release_are_learnt_anew_from_blocks_and_tail(
+    tmp_path: Path, build_one: BuildOne
+) -> None:
+    folder = tmp_path / "data"
+    blobs = Blobs(folder / "blobs")
+    block = blobs.put("history/blk_1.parquet", points_to_parquet(minutes(0, 3)))
+    database = Database(f"sqlite:///{folder / 'atalaia.db'}")
+    config = Config()
+    config.set_main_option("script_location", str(FOLDER))
+    with database.write() as session:
+        config.attributes["connection"] = session.connection()
+        command.upgrade(config, "0002")
+        columns = "number, series_id, labels, created_at, received, count, mean, m2"
+        session.execute(text(f"INSERT INTO series ({columns}) VALUES (1, 'a', '{{}}', 1, 9, 9, 9, 9)"))  # noqa: S608
+        held = {"key": block.key, "bucket": 0, "sequence": 1, "first_series": 1, "last_series": 1, "first_ts": 0}
+        insert(session, "blocks", **held, last_ts=2, rows=3, size_bytes=1, sha256=block.sha256, created_at=1)
+        for start, scored in ((3, True), (5, True), (7, False)):
+            points = points_to_ipc(minutes(start, start + 2))
+            insert(session, "tail", received_at=1, rows=2, first_ts=0, last_ts=9, scored=scored, points=points)
+    database.close()
+    signals = build_one().signals
+    while signals.scoring.drain():
+        pass
+    with signals.database.read() as session:
+        series = signals.series(session, "a")
+    assert (series.received, series.statistics.count, series.statistics.mean) == (9, 9, 4.0)
+    assert signals.history.read([1], 0, 1 << 62).values.tolist() == list(range(9))
+
+
+def minutes(start: int, end: int) -> Points:
+    at = np.arange(start, end)
+    return Points(np.ones(len(at), np.int32), at * 60_000_000, at.astype(np.float64))
+
+
+def insert(session: Session, table: str, **values: Any) -> None:
+    marks = ", ".join(f":{name}" for name in values)
+    session.execute(text(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})"), values)  # noqa: S608
 
 
 def test_there_is_one_line_of_migrations() -> None:

@@ -12,6 +12,7 @@ import random
 import resource
 import sys
 import time
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -213,13 +214,14 @@ def _compressed() -> list[bytes]:
     data = json.dumps(
         {"points": [{"series_id": "pump", "timestamp": i, "value": i / 3} for i in range(9)]}
     ).encode()
-    bodies = (
-        gzip.compress(data),
-        cramjam.zstd.compress(data),
-        cramjam.lz4.compress(data),
-        cramjam.snappy.compress_raw(data),
-    )
-    return [bytes([i]) + bytes(body) for i, body in enumerate(bodies)]
+    bodies = {
+        "gzip": gzip.compress(data),
+        "deflate": zlib.compress(data),
+        "zstd": cramjam.zstd.compress(data),
+        "lz4": cramjam.lz4.compress(data),
+        "snappy": cramjam.snappy.compress_raw(data),
+    }
+    return [bytes([i]) + bytes(bodies[name]) for i, name in enumerate(ENCODINGS)]
 
 
 def _read_compressed(data: bytes) -> None:

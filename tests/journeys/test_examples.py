@@ -36,12 +36,18 @@ class Stage:
     http: httpx.Client
     client: Client
     anomaly_id: str
+    wave_id: str
 
     def send(self, operation: str, body: Any) -> httpx.Response:
         """Send a body to ``METHOD /path``; one that is not bytes is sent as JSON."""
         method, _, path = operation.partition(" ")
         names = {"series_id": SERIES, "fleet_id": FLEET, "anomaly_id": self.anomaly_id}
-        names["name"] = f"series:{SERIES}"
+        names |= {"name": f"series:{SERIES}", "wave_id": self.wave_id}
+        if path.endswith("waves/{wave_id}/promote"):
+            names["wave_id"] = trained_wave(self.http)
+        if path.endswith("/challenger") and body == {"version": "v2"}:  # as the example has it: one in Staging
+            scope = (Scope.FLEET, FLEET) if "fleet_id" in path else (Scope.SERIES, SERIES)
+            body = {"version": self.train(ModelKey(*scope))}
         if "{version}" in path:
             key = ModelKey(Scope.FLEET, FLEET) if "fleet_id" in path else ModelKey(Scope.SERIES, SERIES)
             names["version"] = self.train(key)
@@ -68,13 +74,21 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         for name in (SERIES, "pump/7"):
             client.points.add(wave(1_000, name, start=(AT_S - START_S) // STEP_S - 1_001))
         client.fleets.set(FLEET, [SERIES])
-        stage = Stage(http, client, "")
+        stage = Stage(http, client, "", "")
         client.models.promote(ModelKey(Scope.SERIES, SERIES), stage.train(ModelKey(Scope.SERIES, SERIES)))
         until(lambda: http.get("/health").json()["scoring_lag_rows"] == 0, "the history to be scored")
         strange = {"series_id": SERIES, "timestamp": AT_S - STEP_S, "value": 1e6}
         http.post("/api/v1/points", json={"points": [strange]}).raise_for_status()
         found = until(lambda: http.get("/api/v1/anomalies").json()["items"], "the anomaly")
-        yield Stage(http, client, found[0]["anomaly_id"])
+        yield Stage(http, client, found[0]["anomaly_id"], trained_wave(http, promote=True))
+
+
+def trained_wave(http: httpx.Client, *, promote: bool = False) -> str:
+    """Return a wave of the fleet that has ended."""
+    sent = {"fleets": [FLEET], "promote": promote}
+    wave_id: str = http.post("/api/v1/training/waves", json=sent).raise_for_status().json()["wave_id"]
+    until(lambda: not http.get(f"/api/v1/training/waves/{wave_id}").json()["waiting"], "the wave")
+    return wave_id
 
 
 def bodies() -> Iterator[tuple[str, Any]]:

@@ -363,6 +363,15 @@ def test_a_savepoint_that_ends_well_is_part_of_the_transaction(database: Databas
     assert (count_of(database), done) == (1, ["a"])
 
 
+def test_a_commit_that_fails_leaves_no_transaction_open(database: Database) -> None:
+    commit = database.engine.dialect.do_commit
+    database.engine.dialect.do_commit = lambda _: None  # pyright: ignore[reportAttributeAccessIssue]
+    add_up(database, "gone")
+    database.engine.dialect.do_commit = commit
+    add_up(database, "kept")
+    assert (count_of(database, "gone"), count_of(database, "kept")) == (None, 1)
+
+
 def test_an_action_of_before_that_is_asked_for_in_a_failed_savepoint_keeps_its_place(database: Database) -> None:
     done: list[str] = []
     first, second = (lambda: done.append("first")), (lambda: done.append("second"))

@@ -3,10 +3,11 @@
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from atalaia.core.clock import MICROS
-from atalaia.core.errors import Invalid
-from atalaia.kit.database import Database
+from atalaia.core.errors import Invalid, Unavailable
+from atalaia.kit.database import Database, savepoint
 from atalaia.kit.idempotency import forget_keys, once
 from tests.kit.fakes import Clock, add_up, count_of, count_up, in_threads
 
@@ -71,3 +72,17 @@ def test_old_keys_are_forgotten(database: Database, clock: Clock) -> None:
     post(database, "old")
     post(database, "new")
     assert count_of(database, "done") == 3
+
+
+def test_a_key_that_does_not_fit_on_the_disk_says_so(database: Database) -> None:
+    def fill() -> None:
+        with database.write() as session:
+            pages = session.scalar(text("PRAGMA page_count"))
+            session.execute(text(f"PRAGMA max_page_count = {pages}"))
+            with savepoint(session):
+                once(session, "k", "POST /points", b"{}", lambda: {"much": "x" * 100_000})
+                session.flush()
+
+    with pytest.raises(Unavailable) as refused:
+        fill()
+    assert refused.value.code == "disk_full"

@@ -112,19 +112,11 @@ def after_commit(session: Session, action: Callable[[], object]) -> None:
 def savepoint(session: Session) -> Generator[None]:
     """Undo what its block did to the session, and that alone, when it ends with an error."""
     actions: list[Callable[[], object]] = list(session.info.get(_AFTER_COMMIT, []))
-    nested = session.begin_nested()
     try:
-        yield
-        nested.commit()
-    except BaseException as error:
+        with session.begin_nested():
+            yield
+    except BaseException:
         session.info[_AFTER_COMMIT] = actions
-        try:
-            nested.rollback()
-        except DBAPIError:
-            # On a full disk SQLite undoes the whole transaction by itself, and knows no savepoint any more.
-            if isinstance(error, DBAPIError):
-                raise error from None
-            raise
         raise
 
 
@@ -175,10 +167,21 @@ def _translated() -> Generator[None]:
     try:
         yield
     except (DBAPIError, PoolTimeout, sqlite3.Error) as error:
-        translated = as_unavailable(error)
+        translated = _meaning(error)
         if translated is None:
             raise
         raise translated from error
+
+
+def _meaning(error: Exception) -> AtalaiaError | None:
+    """Return what an error means; one that says little may have followed from one that says more.
+
+    On a full disk SQLite undoes the whole transaction by itself, and then knows no savepoint to go back to.
+    """
+    found, before = as_unavailable(error), error.__context__
+    if found is not None and found.code == "database_unavailable" and isinstance(before, DBAPIError):
+        return _meaning(before) or found
+    return found
 
 
 def as_unavailable(error: Exception) -> AtalaiaError | None:
