@@ -277,10 +277,6 @@ def test_a_model_promoted_before_its_series_have_points_misses_none(plant: Plant
     assert_same(plant.state(1), taught(MODEL, END))
 
 
-GAP = pytest.mark.xfail(reason="a model that has not caught up yet learns from what arrives", strict=True)
-
-
-@GAP
 def test_a_model_promoted_long_after_its_training_has_no_gap_after_a_crash(plant: Plant) -> None:
     plant.run(TRAINED + 2 * DAY)
     plant.store()
@@ -292,7 +288,6 @@ def test_a_model_promoted_long_after_its_training_has_no_gap_after_a_crash(plant
     assert_same(plant.state(1), taught(MODEL, END))
 
 
-@GAP
 def test_a_promotion_in_the_middle_of_a_round_leaves_no_gap(plant: Plant) -> None:
     plant.run(TRAINED + DAY)
     scoring = plant.atalaia.signals.scoring

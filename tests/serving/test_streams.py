@@ -43,7 +43,9 @@ def assert_same(one: dict[str, Any], other: dict[str, Any]) -> None:
 
 
 def watch(place: Place, minutes: range, *names: str, value: float = 10.0, replayed: bool = False) -> Any:
-    """Let one point a minute of each series arrive."""
+    """Let one point a minute of each series arrive, once all models have caught up, as the follower does."""
+    for pupil in place.serving.pupils():
+        pupil.done()
     names = names or MEMBERS
     numbers = np.array([place.known.number(name) for name in names] * len(minutes), np.int32)
     stamps = LATER_US + np.repeat(np.array(minutes, np.int64), len(names)) * MINUTE_US

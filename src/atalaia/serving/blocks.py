@@ -180,7 +180,7 @@ class Block:
     def _ask(self, slot: int, places: IntArray, points: IntArray) -> tuple[Scores, NDArray[np.bool_]]:
         loaded = self._models[slot]
         at = (row_of(places[points]), self._timestamps[points], self._values[points])
-        if self._streams is not None and loaded.is_streaming:
+        if self._streams is not None and loaded.is_streaming and self._streams.has_caught_up(loaded):
             told = self._streams.advance(loaded, *at)
             return told.scores, told.alarm
         scores = loaded.model.score(*at)

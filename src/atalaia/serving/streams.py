@@ -51,6 +51,10 @@ class Streams:
         self._changed.add(_name(loaded.deployment))
         return _detector(loaded).advance(loaded.model.state, rows, timestamps, values)
 
+    def has_caught_up(self, loaded: Loaded) -> bool:
+        """Say whether a model knows all that came before the points that arrive: else they would leave a gap."""
+        return _name(loaded.deployment) in self._taught
+
     def untaught(self) -> Iterator[Loaded]:
         """Yield the models that have not learnt yet what came after their training."""
         return (loaded for loaded in self._models() if _name(loaded.deployment) not in self._taught)
