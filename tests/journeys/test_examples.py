@@ -56,7 +56,8 @@ class Stage:
         return self.http.request(method, target, content=data, headers={"content-type": "application/json"})
 
     def train(self, key: ModelKey) -> str:
-        """Return a new version in Staging."""
+        """Return a new version in Staging; other examples may have emptied the fleet meanwhile."""
+        self.client.fleets.set(FLEET, [SERIES])
         version = self.client.jobs.wait(self.client.training.start(key).job_id, timeout_s=60).model_version
         assert version
         return version
