@@ -1,5 +1,6 @@
 """Atalaia in one process: served in the foreground, or embedded in another program; and its check-up."""
 
+import gc
 import ipaddress
 import os
 import signal
@@ -44,7 +45,10 @@ def _run(settings: Settings, roles: tuple[str, ...]) -> None:
     atalaia = build(settings)
     try:
         atalaia.start(roles)
-        _server(atalaia).run(sockets=[listener])
+        server = _server(atalaia)
+        gc.collect()
+        gc.freeze()  # what is loaded now stays: a collection that looks at all of it would halt everybody
+        server.run(sockets=[listener])
     finally:
         atalaia.close()
         listener.close()

@@ -144,8 +144,9 @@ class Activity:
 def _pages(numbers: IntArray, counts: store.Counts) -> dict[tuple[int, int], store.Counts]:
     hour = now_us() // store.HOUR_US * store.HOUR_US
     pages: dict[tuple[int, int], store.Counts] = {}
-    for page in np.unique(numbers // store.PAGE).tolist():
-        here = numbers // store.PAGE == page
+    of_page = numbers // store.PAGE  # rising, as the numbers are
+    for page in np.unique(of_page).tolist():
+        here = slice(*np.searchsorted(of_page, [page, page + 1]).tolist())
         pages[page, hour] = filled = np.zeros((store.PAGE, 2), np.int64)
         filled[numbers[here] % store.PAGE] = counts[here]
     return pages
