@@ -72,3 +72,20 @@ def test_the_command_line_may_import_late() -> None:
 
 def test_imports_at_the_top_are_free() -> None:
     assert deferred_imports("src/atalaia/kit/jobs.py", "import json\nif True:\n    import csv\n") == []
+
+
+def other_doors_to_numba(name: str, text: str) -> list[str]:
+    """Say where numba is imported beside its one door, which keeps its code where an edit is seen."""
+    if name == "src/atalaia/algorithms/compiled.py" or not name.startswith("src/"):
+        return []
+    lines = [node.lineno for node in ast.walk(ast.parse(text)) if "numba" in imported_roots(node)]
+    return [f"{name}:{line}: imports numba; use algorithms.compiled" for line in lines]
+
+
+def test_numba_has_one_door() -> None:
+    assert sins(other_doors_to_numba, *ALL_CODE) == []
+
+
+def test_another_door_to_numba_is_caught() -> None:
+    told = other_doors_to_numba("src/atalaia/serving/blocks.py", "from numba import njit\n")
+    assert told == ["src/atalaia/serving/blocks.py:1: imports numba; use algorithms.compiled"]
