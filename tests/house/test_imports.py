@@ -78,7 +78,8 @@ def other_doors_to_numba(name: str, text: str) -> list[str]:
     """Say where numba is imported beside its one door, which keeps its code where an edit is seen."""
     if name == "src/atalaia/algorithms/compiled.py" or not name.startswith("src/"):
         return []
-    lines = [node.lineno for node in ast.walk(ast.parse(text)) if "numba" in imported_roots(node)]
+    found = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.stmt | ast.expr)]
+    lines = [node.lineno for node in found if "numba" in imported_roots(node)]
     return [f"{name}:{line}: imports numba; use algorithms.compiled" for line in lines]
 
 
