@@ -1,6 +1,9 @@
 """What holds for every test: no outside world, no inherited settings, repeatable properties."""
 
 import os
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +11,7 @@ import pytest_socket
 from hypothesis import HealthCheck, settings
 
 TESTS = Path(__file__).resolve().parent
+PATIENCE_S = 5.0
 LOOPBACK = ["127.0.0.1", "::1", "localhost"]
 MAY_SPEAK = frozenset({"contracts", "faults", "journeys", "services"})
 
@@ -34,3 +38,18 @@ def guarded_sockets(request: pytest.FixtureRequest) -> None:
         pytest_socket.socket_allow_hosts(LOOPBACK, allow_unix_socket=True)
     else:
         pytest_socket.disable_socket(allow_unix_socket=True)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_threads_left() -> Iterator[None]:
+    """Hold each module to ending the threads of the services that it started: others count them."""
+    yield
+    deadline = time.monotonic() + PATIENCE_S
+    while (left := our_threads()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not left, "these threads outlive the tests that started them"
+
+
+def our_threads() -> list[str]:
+    """Return the names of our threads that run."""
+    return sorted(thread.name for thread in threading.enumerate() if thread.name.startswith("atalaia-"))

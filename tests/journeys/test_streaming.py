@@ -79,6 +79,7 @@ class Plant:
     def open(self) -> Atalaia:
         self.atalaia = build(load_settings({"data_dir": self.folder, "signals.store_memory_s": 3600}))
         self.stack.callback(self.atalaia.database.close)
+        self.stack.callback(self.atalaia.signals.intake.stop)
         self.atalaia.serving.models._registry = Nowhere()  # pyright: ignore[reportAttributeAccessIssue]
         self.atalaia.serving.warm()
         return self.atalaia
