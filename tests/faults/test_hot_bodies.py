@@ -9,7 +9,7 @@ import cramjam
 import pytest
 
 from atalaia.kit.web import hot
-from atalaia.kit.web.hot import Answer, Call
+from atalaia.kit.web.doors import Answer, Call
 from tests.kit.web.fronts import LIMIT, MIB, Caller, Front, door, problem_of, size
 
 

@@ -233,4 +233,4 @@ def test_views_leave_no_file_open(blobs: Blobs) -> None:
     views = [blobs.view("a", blob.sha256) for _ in range(50)]
     # A mapping keeps a duplicate of its descriptor, which goes with it.
     del views
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before  # others may have closed theirs meanwhile

@@ -8,6 +8,7 @@ from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -142,7 +143,8 @@ def test_each_point_of_a_batch_is_counted_once(place: Place) -> None:
 
 def logged(place: Place, event: str = "prediction") -> list[dict[str, Any]]:
     """Return what the doors have logged until now."""
-    told = list(place.events._waiting)
+    waiting = list(place.events._waiting)
+    told = [dict(one) if isinstance(one, dict) else msgspec.structs.asdict(one) for one in waiting]
     place.events._waiting.clear()
     return [line for line in told if line["event"] == event]
 

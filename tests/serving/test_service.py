@@ -221,7 +221,7 @@ def resident(place: Place, names: str) -> str:
     return "".join(name for name in names if place.models.is_resident(name))
 
 
-@pytest.mark.parametrize("ask", ["predict", "score_point", "versions"])
+@pytest.mark.parametrize("ask", ["predict", "score_point_now", "versions"])
 def test_the_lone_model_that_was_not_asked_for_longest_makes_room(place: Place, ask: str) -> None:
     for name in "abcd":
         place.promote(series(name))
@@ -230,8 +230,8 @@ def test_the_lone_model_that_was_not_asked_for_longest_makes_room(place: Place, 
     small_cache(place, 3)
     if ask == "predict":
         place.predict(("a", MEAN))
-    elif ask == "score_point":
-        place.serving.score_point("a", START_US, MEAN)
+    elif ask == "score_point_now":
+        place.serving.score_point_now("a", START_US, MEAN)
     else:
         place.serving.versions.resident("series:a", None)
     place.find("d")

@@ -23,6 +23,7 @@ from atalaia.core.errors import AtalaiaError, Conflict, Denied, Unavailable
 from atalaia.core.models import artefact_key
 from atalaia.kit.database import Database
 from atalaia.kit.logs import configure_logs
+from atalaia.kit.web.hot_protocol import HotProtocol
 
 _START_S = 60.0
 
@@ -144,6 +145,7 @@ def _server(atalaia: Atalaia) -> uvicorn.Server:
         log_config=None,
         access_log=False,
         lifespan="off",
+        http=HotProtocol,
         timeout_graceful_shutdown=int(atalaia.settings.shutdown_s),
         server_header=False,
         proxy_headers=False,  # nothing here asks who the caller is

@@ -19,7 +19,8 @@ from atalaia.app.settings import Settings
 from atalaia.connectors.prometheus import RemoteWriteDoor, WriteLimits, write_router
 from atalaia.core.errors import AtalaiaError, Missing, Unavailable
 from atalaia.kit.jobs.api import jobs_router
-from atalaia.kit.web.hot import HotFront, HotRoute
+from atalaia.kit.web.doors import HotRoute
+from atalaia.kit.web.hot import HotFront
 from atalaia.kit.web.middleware import Front
 from atalaia.kit.web.problems import ProblemOut, install_problems
 from atalaia.lifecycle import api as lifecycle_api

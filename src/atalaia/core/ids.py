@@ -12,24 +12,32 @@ _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 _COUNTS = 2**20 - 1
 _SHIFTS = tuple(range(120, -1, -10))
+_TIME_SHIFTS = (40, 30, 20, 10, 0)
+_TIME_END = 11
+"""Behind an empty prefix, its underscore, and the ten characters of the time."""
 
 
 class RequestIds:
     """Identifiers of requests: many thousand a second, so that most of one is made once for each millisecond.
 
-    They are ULIDs too: within a millisecond the random part counts up, as the specification has it.
+    They are ULIDs too: the random part is drawn once for a million of them and counts up, as the specification has
+    it for those of one millisecond.
     """
 
     def __init__(self) -> None:
         self._millis = -1
-        self._begin = ""
-        self._next = 0
+        self._begin = self._random = ""
+        self._next = _COUNTS
 
     def new(self) -> str:
         """Return a new identifier ``req_<26 characters>``."""
+        if self._next >= _COUNTS:
+            self._random, self._next, self._millis = new_id("")[_TIME_END:-4], 0, -1
         millis = now_us() // 1000
-        if millis != self._millis or self._next >= _COUNTS:
-            self._begin, self._millis, self._next = new_id("req")[:-4], millis, 0
+        if millis != self._millis:
+            self._millis = millis
+            moment = "".join([_PAIRS[(millis >> shift) & 1023] for shift in _TIME_SHIFTS])
+            self._begin = f"req_{moment}{self._random}"
         self._next += 1
         return self._begin + _PAIRS[self._next >> 10] + _PAIRS[self._next & 1023]
 

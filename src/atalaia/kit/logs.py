@@ -62,19 +62,23 @@ class EventLog:
 
     def __init__(self, *, as_json: bool = False) -> None:
         self._as_json = as_json
-        self._waiting: deque[dict[str, Any]] = deque(maxlen=_MOST_WAITING)
+        self._waiting: deque[dict[str, Any] | msgspec.Struct] = deque(maxlen=_MOST_WAITING)
         self._dropped = 0
 
     def add(self, event: str, **told: Any) -> None:
         """Write an event soon."""
         told["event"], told["timestamp"], told["level"] = event, utc_now(), "info"
+        self.put(told)
+
+    def put(self, told: dict[str, Any] | msgspec.Struct) -> None:
+        """Write an event soon that says all by itself: its name, when it was, and its level."""
         if len(self._waiting) == _MOST_WAITING:
             self._dropped += 1
         self._waiting.append(told)
 
     def flush(self) -> bool:
         """Write what was gathered."""
-        events: list[dict[str, Any]] = []
+        events: list[dict[str, Any] | msgspec.Struct] = []
         with suppress(IndexError):  # not more than there are now: others go on adding
             for _ in range(len(self._waiting)):
                 events.append(self._waiting.popleft())
@@ -89,7 +93,8 @@ class EventLog:
             sys.stderr.flush()
             return False
         for told in events:
-            plain = msgspec.to_builtins({name: told[name] for name in told if name not in ("timestamp", "level")})
+            plain = msgspec.to_builtins(told)
+            del plain["timestamp"], plain["level"]
             structlog.get_logger("atalaia.events").info(plain.pop("event"), **plain)
         return False
 

@@ -58,6 +58,8 @@ class Block:
         learnt from it, its series is in alarm.
     places
         int64[n], see `routing.Columns`.
+    loaded_for
+        How many of the points had to wait for their model to be loaded.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class Block:
         challenger = np.empty(n if routes.has_challengers else 0)
         found = self._score_bands(routes, challenger, waiting, by_index, counted)
         self.alarm = self.score > THRESHOLD
+        self.loaded_for = 0
         if found:
             self._load(waiting[:found], routes.names, find)
             self._score_others(waiting[:found], challenger)
@@ -156,7 +159,9 @@ class Block:
             found = find(names[index])
             if found is not None:
                 models[slot], row = found
-                self.places[points[indexes == index]] = place_of(slot, row)
+                here = points[indexes == index]
+                self.places[here] = place_of(slot, row)
+                self.loaded_for += len(here)
 
     def _score_others(self, waiting: IntArray, challenger: FloatArray) -> None:
         """Score the points whose champion or challenger depends on the time, and count them."""
@@ -268,3 +273,8 @@ def _count(cells: NDArray[np.int64], index: Any, score: float, challenger: float
 def count_one(cells: NDArray[np.int64], index: int, is_strange: bool) -> None:
     """Count one point that the champion of a series scored."""
     cells[index, COUNTS] += (is_strange << 32) + 1
+
+
+def challenge_one(cells: NDArray[np.int64], index: int, is_apart: bool) -> None:
+    """Count one point that the challenger of a series scored too, and whether it says otherwise."""
+    cells[index, COUNTS + 1] += (is_apart << 32) + 1

@@ -2,18 +2,21 @@
 
 import time
 from collections.abc import Awaitable, Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from atalaia.core.clock import utc_now
 from atalaia.core.errors import AtalaiaError, Fault, Invalid
 from atalaia.core.scores import Score
 from atalaia.core.series import check_id
 from atalaia.kit.arrow_stream import ARROW, points_from_stream, scores_to_stream
 from atalaia.kit.logs import EventLog
-from atalaia.kit.web.hot import LARGE_BYTES, Answer, Call, HotRoute, in_thread, json_answer
+from atalaia.kit.web.doors import Answer, Call, HotRoute, json_answer
+from atalaia.kit.web.hot import LARGE_BYTES, in_thread
 from atalaia.kit.web.wire import decode, parse_time
 from atalaia.serving import schemas
 from atalaia.serving.service import PointToScore, Serving
@@ -22,6 +25,25 @@ PREDICT = "/api/v1/predict/{}"
 PREDICT_BATCH = "/api/v1/predict/batch"
 _point = msgspec.json.Decoder(schemas.PointBody)
 _batch = msgspec.json.Decoder(schemas.BatchBody)
+
+
+class _PredictionEvent(msgspec.Struct, gc=False):
+    """What is logged of a prediction."""
+
+    request_id: str
+    series_id: str
+    point_at: datetime
+    value: float
+    anomaly: bool
+    anomaly_score: float | None
+    confidence: str
+    model_id: str
+    model_version: str
+    loaded_from: str
+    ms: float
+    timestamp: datetime
+    event: str = "prediction"
+    level: str = "info"
 
 
 class PredictionDoors:
@@ -34,20 +56,26 @@ class PredictionDoors:
     def routes(self) -> list[HotRoute]:
         """Return where the doors stand."""
         return [
-            HotRoute("POST", PREDICT, "/api/v1/predict/{series_id}", self.predict, log=False),
+            HotRoute(
+                "POST", PREDICT, "/api/v1/predict/{series_id}", self.predict, log=False, at_once=self.predict_now
+            ),
             HotRoute("POST", PREDICT_BATCH, PREDICT_BATCH, self.predict_batch),
         ]
 
     def predict(self, call: Call) -> Answer | Awaitable[Answer]:
         """Score one point: is it an anomaly, how strange is it, why, and who says so."""
-        sent = decode(call.body, _point)
-        point = PointToScore(call.name, parse_time(sent.timestamp, "/timestamp"), sent.value)
+        return self.predict_now(call) or in_thread(lambda: self._predict(call))
+
+    def predict_now(self, call: Call) -> Answer | None:
+        """Score one point by a model in memory; None when a model or the catalogue must be read first."""
         started = time.perf_counter()
-        score = self._serving.predict_now(point)
-        if score is None:  # a model or the catalogue must be read first: not on the event loop
-            check_id(call.name)
-            return in_thread(lambda: self._answered(call, _only(self._serving.predict([point])), started))
-        return self._answered(call, score, started)
+        score = self._serving.predict_now(_point_of(call))
+        return None if score is None else self._answered(call, score, started)
+
+    def _predict(self, call: Call) -> Answer:
+        started = time.perf_counter()
+        check_id(call.name)
+        return self._answered(call, _only(self._serving.predict([_point_of(call)])), started)
 
     def predict_batch(self, call: Call) -> Answer | Awaitable[Answer]:
         """Score points of many series; each point answers for itself. An Arrow stream is answered by one."""
@@ -126,20 +154,27 @@ class PredictionDoors:
 
     def _log(self, call: Call, score: Score, seconds: float) -> None:
         if self._serving.settings.log_predictions:
-            self._events.add(
-                "prediction",
-                request_id=call.request_id,
-                series_id=score.series_id,
-                point_at=score.timestamp,
-                value=score.value,
-                anomaly=score.is_anomaly,
-                anomaly_score=score.score,
-                confidence=score.confidence,
-                model_id=score.model.model_id,
-                model_version=score.model.version,
-                loaded_from=score.source,
-                ms=round(seconds * 1000, 3),
+            self._events.put(
+                _PredictionEvent(
+                    call.request_id,
+                    score.series_id,
+                    score.timestamp,
+                    score.value,
+                    score.is_anomaly,
+                    score.score,
+                    score.confidence,
+                    score.model.model_id,
+                    score.model.version,
+                    score.source,
+                    round(seconds * 1000, 3),
+                    utc_now(),
+                )
             )
+
+
+def _point_of(call: Call) -> PointToScore:
+    sent = decode(call.body, _point)
+    return PointToScore(call.name, parse_time(sent.timestamp, "/timestamp"), sent.value)
 
 
 def _checked(row: schemas.RowBody, position: int) -> PointToScore | AtalaiaError:

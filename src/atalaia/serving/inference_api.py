@@ -10,7 +10,8 @@ from fastapi import APIRouter, Request, Response
 from atalaia import __version__
 from atalaia.core.errors import Conflict, Missing, Unavailable
 from atalaia.core.models import Stage
-from atalaia.kit.web.hot import in_thread, json_answer, through
+from atalaia.kit.web.doors import json_answer
+from atalaia.kit.web.hot import in_thread, through
 from atalaia.kit.web.wire import decode
 from atalaia.serving.loading import Models
 from atalaia.serving.oip import InferenceDoors, error_answer, index_entry, metadata

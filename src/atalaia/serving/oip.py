@@ -20,11 +20,13 @@ from atalaia.core.errors import AtalaiaError, Fault, Invalid, Missing
 from atalaia.core.models import Scope, version_name
 from atalaia.core.points import FloatArray, IntArray, NumberArray
 from atalaia.core.scores import THRESHOLD, Scores
-from atalaia.kit.web.hot import JSON, LARGE_BYTES, Answer, Call, HotRoute, decoded_segment, in_thread, retry_header
+from atalaia.kit.web.doors import JSON, Answer, Call, HotRoute, decoded_segment, json_answer, retry_header
+from atalaia.kit.web.hot import LARGE_BYTES, in_thread
 from atalaia.kit.web.problems import problem_body
 from atalaia.kit.web.tensors import InferRequest, Tensor, decode_request, encode_response
 from atalaia.kit.web.wire import decode, parse_time
 from atalaia.serving.cache import Loaded
+from atalaia.serving.one_point import OnePoint, OneRequest, encode_one, one_request
 from atalaia.serving.service import Serving
 from atalaia.serving.versions import EVERY
 
@@ -32,6 +34,8 @@ INFER = "/v2/models/{}/infer"
 PREDICT_V1 = "/v1/models/{}:predict"
 _LENGTH = b"inference-header-content-length"
 _OCTETS = b"application/octet-stream"
+_FIELDS = 3
+"""An instance has no more, so that each has at most as many commas."""
 _BANDS = ("expected", "lower", "upper")
 
 
@@ -76,38 +80,81 @@ class InferenceDoors:
 
     def routes(self) -> list[HotRoute]:
         """Return where the doors stand."""
+        infer, v1 = "/v2/models/{name}/infer", "/v1/models/{name}:predict"
+        more: dict[str, Any] = {"refuse": error_answer, "log": False, "deep": True}
         return [
-            HotRoute("POST", INFER, "/v2/models/{name}/infer", self.infer, error_answer, log=False, deep=True),
-            HotRoute(
-                "POST", PREDICT_V1, "/v1/models/{name}:predict", self.predict_v1, error_answer, log=False, deep=True
-            ),
+            HotRoute("POST", INFER, infer, self.infer, at_once=self.infer_now, **more),
+            HotRoute("POST", PREDICT_V1, v1, self.predict_v1, at_once=self.predict_v1_now, **more),
         ]
 
     def infer(self, call: Call) -> Answer | Awaitable[Answer]:
         """Score points by a model, in tensors."""
-        name, version = name_and_version(call.name)
+        return self.infer_now(call) or in_thread(lambda: self._inferred(call, *self._infer_request(call)))
+
+    def infer_now(self, call: Call) -> Answer | None:
+        """The same for a small body and models in memory; None for all others."""
         if len(call.body) > LARGE_BYTES:
-            return in_thread(lambda: self._inferred(name, version, *self._infer_request(call)))
+            return None
+        name, version = name_and_version(call.name)
+        one = None if call.header(_LENGTH) else one_request(call.body)
+        answer = None if one is None else self._inferred_one(name, version, one)
+        if answer is not None:
+            return answer
         request, asked = self._infer_request(call)
-        if self._must_load(name, version, asked):
-            return in_thread(lambda: self._inferred(name, version, request, asked))
-        return self._inferred(name, version, request, asked)
+        return None if self._must_load(name, version, asked) else self._inferred(call, request, asked)
 
     def predict_v1(self, call: Call) -> Answer | Awaitable[Answer]:
         """Score points by a model, as instances."""
-        name = decoded_segment(call.name)
+        return self.predict_v1_now(call) or in_thread(lambda: self._predicted(call, self._instances(call)))
+
+    def predict_v1_now(self, call: Call) -> Answer | None:
+        """The same for a small body and models in memory; None for all others."""
         if len(call.body) > LARGE_BYTES:
-            return in_thread(lambda: self._predicted(name, self._instances(call)))
-        asked = self._instances(call)
-        if self._must_load(name, None, asked):
-            return in_thread(lambda: self._predicted(name, asked))
-        return self._predicted(name, asked)
+            return None
+        points = self._instances(call)
+        name = decoded_segment(call.name)
+        score = self._scored_one(name, None, points[0])[0] if len(points) == 1 else None
+        if score is not None:
+            return _predictions([score])
+        return None if self._must_load(name, None, _columns(points)) else self._predicted(call, points)
+
+    def _inferred_one(self, name: str, version: str | None, one: OneRequest) -> Answer | None:
+        score, loaded = self._scored_one(name, version, one.point)
+        return None if score is None else Answer(encode_one(name, _version(loaded), score, one))
+
+    def _scored_one(self, name: str, version: str | None, point: OnePoint) -> tuple[float | None, Loaded | None]:
+        """Score one point by a model in memory, and say by which; None for whatever is not as simple as that."""
+        loaded = self._resident(name, version)
+        value, timestamp, series_id, number = point
+        if name == EVERY:
+            if series_id is not None:
+                return self._serving.score_point_now(series_id, timestamp, value), loaded
+            return None if number is None else self._serving.score_number_now(number, timestamp, value), loaded
+        if loaded is None or number is not None:
+            return None, loaded
+        if series_id is None and loaded.deployment.key.scope is Scope.SERIES:
+            series_id = loaded.deployment.key.name
+        row = None if series_id is None else loaded.model.row_of(series_id)
+        if series_id is None or row is None:
+            return None, loaded
+        score = loaded.model.score_one(row, timestamp, value)[0]
+        self._serving.note_asked(loaded, [series_id], [timestamp], [value], [score])
+        return score, loaded
+
+    def _resident(self, name: str, version: str | None) -> Loaded | None:
+        """Return a model that is in memory, None for the one that stands for all."""
+        if name != EVERY:
+            return self._versions.resident(name, version)
+        if version not in (None, "1"):
+            raise Missing("unknown_version", f"the model {EVERY} has the version 1 alone")
+        return None
 
     def _must_load(self, name: str, version: str | None, asked: Asked) -> bool:
         """Say whether a model must be loaded first, for which nobody may wait on the event loop."""
+        loaded = self._resident(name, version)
         if name == EVERY:
             return self._serving.must_load(asked.numbers, asked.names)
-        return self._versions.resident(name, version) is None
+        return loaded is None
 
     def _infer_request(self, call: Call) -> tuple[InferRequest, Asked]:
         length = call.header(_LENGTH) or None
@@ -115,55 +162,56 @@ class InferenceDoors:
         request = decode_request(call.body, length, max_elements=3 * most)
         return request, _asked(request)
 
-    def _inferred(self, name: str, version: str | None, request: InferRequest, asked: Asked) -> Answer:
+    def _inferred(self, call: Call, request: InferRequest, asked: Asked) -> Answer:
+        name, version = name_and_version(call.name)
         wanted = {output.name for output in request.outputs} or {"score", "anomaly"}
-        loaded = None if name == EVERY else self._versions.find(name, version)
-        if name == EVERY and version not in (None, "1"):
-            raise Missing("unknown_version", f"the model {EVERY} has the version 1 alone")
+        loaded = self._resident(name, version) or (None if name == EVERY else self._versions.find(name, version))
         columns = self._scores(loaded, asked, with_bands=not wanted.isdisjoint(_BANDS))
-        told = "1" if loaded is None else str(loaded.deployment.number)
-        body, head = encode_response(name, told, columns, request)
+        body, head = encode_response(name, _version(loaded), columns, request)
         if head is None:
             return Answer(body)
         return Answer(body, content_type=_OCTETS, headers=((_LENGTH, str(head).encode()),))
 
-    def _instances(self, call: Call) -> Asked:
+    def _instances(self, call: Call) -> list[OnePoint]:
+        most = self._serving.settings.max_batch_points
+        if call.body.count(b",") >= _FIELDS * most:  # before objects are made of them
+            raise _too_many("more", most)
         sent = [
             i if isinstance(i, _InstanceIn) else _InstanceIn(i) for i in decode(call.body, _instances).instances
         ]
-        most = self._serving.settings.max_batch_points
         if len(sent) > most:
-            detail = f"{len(sent)} instances are too many for one request, at most {most}"
-            raise Invalid("invalid_points", detail, faults=[Fault("/instances", detail)])
-        now = now_us()
-        stamps = [
-            now if one.timestamp is None else parse_time(one.timestamp, f"/instances/{i}/timestamp")
-            for i, one in enumerate(sent)
-        ]
-        named = [one.series_id for one in sent if one.series_id is not None]
-        if named and len(named) != len(sent):
+            raise _too_many(str(len(sent)), most)
+        named = sum(one.series_id is not None for one in sent)
+        if named not in (0, len(sent)):
             fault = Fault("/instances", "either all of them name a series, or none")
             raise Invalid("invalid_points", fault.message, faults=[fault])
-        values = np.array([one.value for one in sent], np.float64)
-        return Asked(np.array(stamps, np.int64), values, None, named or None)
+        now = now_us()
+        return [
+            OnePoint(
+                one.value,
+                now if one.timestamp is None else parse_time(one.timestamp, f"/instances/{i}/timestamp"),
+                one.series_id,
+                None,
+            )
+            for i, one in enumerate(sent)
+        ]
 
-    def _predicted(self, name: str, asked: Asked) -> Answer:
-        loaded = None if name == EVERY else self._versions.find(name, None)
-        columns = self._scores(loaded, asked, with_bands=False)
-        scores = [None if score != score else score for score in columns["score"].tolist()]
-        pairs = zip(scores, columns["anomaly"].tolist(), strict=True)
-        told = [{"score": score, "anomaly": anomaly} for score, anomaly in pairs]
-        return Answer(msgspec.json.encode({"predictions": told}))
+    def _predicted(self, call: Call, points: list[OnePoint]) -> Answer:
+        name = decoded_segment(call.name)
+        loaded = self._resident(name, None) or (None if name == EVERY else self._versions.find(name, None))
+        return _predictions(self._scores(loaded, _columns(points), with_bands=False)["score"].tolist())
 
     def _scores(self, loaded: Loaded | None, asked: Asked, *, with_bands: bool) -> dict[str, NDArray[Any]]:
-        if len(asked.values) == 1 and not with_bands:
-            score = self._score_one(loaded, asked)
-            return {"score": np.array([score]), "anomaly": np.array([score > THRESHOLD])}
         if loaded is None:
             scores, score = self._score_every(asked, with_bands)
         else:
-            scores = loaded.model.score(self._rows(loaded, asked), asked.timestamps, asked.values)
+            rows = self._rows(loaded, asked)
+            scores = loaded.model.score(rows, asked.timestamps, asked.values)
             score = scores.score
+            places: list[int] = rows.tolist()
+            names = [loaded.model.series_ids[place] for place in places]
+            points = (asked.timestamps.tolist(), asked.values.tolist(), score.tolist())
+            self._serving.note_asked(loaded, names, *points)
         columns: dict[str, NDArray[Any]] = {"score": score, "anomaly": score > THRESHOLD}
         if with_bands and scores is not None:
             columns |= {name: getattr(scores, name) for name in _BANDS}
@@ -179,17 +227,6 @@ class InferenceDoors:
             reason = f"the model {EVERY} needs an input `series` (numbers) or `series_id` (BYTES)"
             raise Invalid("bad_tensor", reason, faults=[Fault("/inputs", reason)])
         return (block.columns if with_bands else None), block.score
-
-    def _score_one(self, loaded: Loaded | None, asked: Asked) -> float:
-        """Score one point without making arrays of it."""
-        timestamp, value = asked.timestamps.item(0), asked.values.item(0)
-        if loaded is None:
-            if asked.names is not None:
-                return self._serving.score_point(asked.names[0], timestamp, value)
-            if asked.numbers is not None:
-                return self._serving.score_number(asked.numbers.item(0), timestamp, value)
-            return self._score_every(asked, False)[1].item(0)
-        return loaded.model.score_one(int(self._rows(loaded, asked)[0]), timestamp, value)[0]
 
     def _rows(self, loaded: Loaded, asked: Asked) -> IntArray:
         model = loaded.model
@@ -210,6 +247,23 @@ class InferenceDoors:
         return np.array(rows, np.int64)
 
 
+def _columns(points: list[OnePoint]) -> Asked:
+    values = np.array([point.value for point in points], np.float64)
+    stamps = np.array([point.timestamp for point in points], np.int64)
+    names = [point.series_id for point in points if point.series_id is not None]
+    return Asked(stamps, values, None, names or None)
+
+
+def _predictions(scores: list[float]) -> Answer:
+    told = [{"score": score, "anomaly": score > THRESHOLD} for score in scores]
+    return json_answer({"predictions": told})  # NaN becomes null
+
+
+def _too_many(found: str, most: int) -> Invalid:
+    detail = f"{found} instances are too many for one request, at most {most}"
+    return Invalid("invalid_points", detail, faults=[Fault("/instances", detail)])
+
+
 def name_and_version(path: str) -> tuple[str, str | None]:
     """Return what ``<name>`` or ``<name>/versions/<version>``, as sent in a path, names.
 
@@ -219,6 +273,10 @@ def name_and_version(path: str) -> tuple[str, str | None]:
     if versions and name and "/" not in version:
         return decoded_segment(name), decoded_segment(version)
     return decoded_segment(path), None
+
+
+def _version(loaded: Loaded | None) -> str:
+    return "1" if loaded is None else str(loaded.deployment.number)
 
 
 def metadata(loaded: Loaded | None) -> dict[str, Any]:
@@ -234,7 +292,7 @@ def metadata(loaded: Loaded | None) -> dict[str, Any]:
     outputs.append({"name": "anomaly", "datatype": "BOOL", "shape": [-1]})
     outputs += [{"name": name, "datatype": "FP64", "shape": [-1]} for name in _BANDS]
     name = EVERY if loaded is None else loaded.ref.model_id
-    version = "1" if loaded is None else str(loaded.deployment.number)
+    version = _version(loaded)
     platform = "atalaia" if loaded is None else f"atalaia_{loaded.deployment.algorithm}"
     return {"name": name, "versions": [version], "platform": platform, "inputs": inputs, "outputs": outputs}
 

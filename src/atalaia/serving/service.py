@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import nan
+from typing import NamedTuple
 
 import numpy as np
 import structlog
@@ -19,11 +20,11 @@ from atalaia.kit.facts import Outbox
 from atalaia.kit.telemetry import Telemetry
 from atalaia.kit.threads import Loop
 from atalaia.serving.activity import Activity
-from atalaia.serving.blocks import Block, count_one
+from atalaia.serving.blocks import Block, challenge_one, count_one
 from atalaia.serving.cache import Loaded
 from atalaia.serving.loading import Models
 from atalaia.serving.ports import Catalogue, Deployments, Registry
-from atalaia.serving.routing import NOT_LOADED, row_of, slot_of
+from atalaia.serving.routing import CHALLENGER, NO_MODEL, NOT_LOADED, row_of, slot_of
 from atalaia.serving.scoring import score_fallback, score_one
 from atalaia.serving.settings import ServingSettings
 from atalaia.serving.streams import Pupil
@@ -32,8 +33,7 @@ from atalaia.serving.versions import Versions
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class PointToScore:
+class PointToScore(NamedTuple):
     """One point of a request; `timestamp` in microseconds since the epoch."""
 
     series_id: str
@@ -124,31 +124,40 @@ class Serving:
 
     def score_block(self, numbers: NumberArray, timestamps: IntArray, values: FloatArray) -> Block:
         """Score n points, each by the model of its series; NaN where none is in Production."""
-        return Block(self.models.routes, numbers, timestamps, values, self.models.find)
+        return self._looked_up(Block(self.models.routes, numbers, timestamps, values, self.models.find))
 
     def score_named(self, series_ids: Sequence[str], timestamps: IntArray, values: FloatArray) -> Block:
         """Score n points of series that are named by their ids."""
         known = self.models.routes.index_of
         indexes = np.fromiter((known.get(name, -1) for name in series_ids), np.int32, len(series_ids))
-        return Block(self.models.routes, indexes, timestamps, values, self.models.find, by_index=True)
+        at = (self.models.routes, indexes, timestamps, values, self.models.find)
+        return self._looked_up(Block(*at, by_index=True))
 
-    def score_point(self, series_id: str, timestamp: int, value: float) -> float:
-        """Return the score of one point by the model of its series; NaN when none is in Production."""
-        routes = self.models.routes
-        index = routes.index_of.get(series_id)
-        found = self.models.find(series_id)
-        if found is None or index is None:
-            return nan
-        score = found[0].model.score_one(found[1], timestamp, value)[0]
-        count_one(routes.columns.cells, index, score > THRESHOLD)
-        return score
+    def score_point_now(self, series_id: str, timestamp: int, value: float) -> float | None:
+        """Return the score of one point; NaN without a model in Production, None when that must be loaded first."""
+        return self._score_at(self.models.routes.index_of.get(series_id, -1), timestamp, value)
 
-    def score_number(self, number: int, timestamp: int, value: float) -> float:
-        """Return the score of one point of the series with that number, see `score_point`."""
+    def score_number_now(self, number: int, timestamp: int, value: float) -> float | None:
+        """Return the score of one point of the series with that number, as `score_point_now` does."""
+        by_number = self.models.routes.columns.by_number
+        return self._score_at(by_number.item(number) if number < len(by_number) else -1, timestamp, value)
+
+    def note_asked(
+        self,
+        loaded: Loaded,
+        series_ids: Sequence[str],
+        timestamps: Sequence[int],
+        values: Sequence[float],
+        scores: Sequence[float],
+    ) -> None:
+        """Count points that were scored by a model asked for by its name, where it is the one in Production."""
         routes = self.models.routes
-        by_number = routes.columns.by_number
-        index = by_number.item(number) if 0 <= number < len(by_number) else -1
-        return self.score_point(routes.names[index], timestamp, value) if index >= 0 else nan
+        self.models.cache.hits += len(scores)
+        for series_id, timestamp, value, score in zip(series_ids, timestamps, values, scores, strict=True):
+            index = routes.index_of.get(series_id, -1)
+            found = routes.found(index) if index >= 0 else NO_MODEL
+            if isinstance(found, tuple) and found[0] is loaded:
+                self._note(index, timestamp, value, score > THRESHOLD)
 
     def must_load(self, numbers: NumberArray | None, series_ids: Sequence[str] | None) -> bool:
         """Say whether a model must be loaded before points of these series can be scored."""
@@ -177,7 +186,7 @@ class Serving:
         """
         models = self.models
         at = (models.routes, numbers, timestamps, values, models.find)
-        return Block(*at, streams=models.streams, counted=not replayed)
+        return self._looked_up(Block(*at, streams=models.streams, counted=not replayed))
 
     def pupils(self) -> list[Pupil]:
         """Return the streaming models that have to learn what came after their training."""
@@ -244,11 +253,42 @@ class Serving:
     def _answered(self, loaded: Loaded, row: int, point: PointToScore) -> Score:
         """Score one point by a model, and count it."""
         score = score_one(loaded, row, point.series_id, point.timestamp, point.value)
-        routes = self.models.routes
-        count_one(routes.columns.cells, routes.index_of[point.series_id], score.is_anomaly)
+        index = self.models.routes.index_of[point.series_id]
+        self._note(index, point.timestamp, point.value, score.is_anomaly)
         if loaded.deployment.key.scope is Scope.SERIES:
             self.models.cache.touch(loaded.deployment.key)
         return score
+
+    def _score_at(self, index: int, timestamp: int, value: float) -> float | None:
+        found = self.models.routes.found(index) if index >= 0 else NO_MODEL
+        if not isinstance(found, tuple):
+            return nan if found == NO_MODEL else None
+        loaded, row = found
+        self.models.cache.hits += 1
+        if loaded.deployment.key.scope is Scope.SERIES:
+            self.models.cache.touch(loaded.deployment.key)
+        score = loaded.model.score_one(row, timestamp, value)[0]
+        self._note(index, timestamp, value, score > THRESHOLD)
+        return score
+
+    def _note(self, index: int, timestamp: int, value: float, is_strange: bool) -> None:
+        """Count one point that a champion scored, and what its challenger says of it."""
+        routes = self.models.routes
+        cells = routes.columns.cells
+        count_one(cells, index, is_strange)
+        if not routes.has_challengers:
+            return
+        found = routes.found(index, CHALLENGER)
+        if isinstance(found, tuple):
+            score = found[0].model.score_one(found[1], timestamp, value)[0]
+            if score == score:
+                challenge_one(cells, index, (score > THRESHOLD) != is_strange)
+
+    def _looked_up(self, block: Block) -> Block:
+        """Count how many points found their model in memory."""
+        self.models.cache.hits += int(np.count_nonzero(block.places >= 0)) - block.loaded_for
+        self.models.cache.misses += block.loaded_for
+        return block
 
     def _fallback(self, point: PointToScore) -> Score | AtalaiaError:
         started = time.perf_counter()

@@ -10,7 +10,8 @@ from atalaia.core.errors import AtalaiaError, Fault, Invalid
 from atalaia.core.points import MAX_MAGNITUDE, NumberArray, Points
 from atalaia.kit.arrow_stream import ARROW, points_from_stream
 from atalaia.kit.idempotency import once
-from atalaia.kit.web.hot import LARGE_BYTES, Answer, Call, HotRoute, in_thread_of, json_answer, problem
+from atalaia.kit.web.doors import Answer, Call, HotRoute, json_answer, problem
+from atalaia.kit.web.hot import LARGE_BYTES, in_thread_of
 from atalaia.signals.ingest import Batch, check_count, parse_points
 from atalaia.signals.intake import POINT_BYTES, Delivery, Kept
 from atalaia.signals.service import Signals

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from atalaia.connectors.prometheus import SeriesTable
 from atalaia.connectors.prometheus import door as module
+from atalaia.kit.web.doors import DoorPlan
 from atalaia.signals.settings import FleetRule
 from tests.connectors.prometheus.messages import Request, WriteRequest, body_of, request_v1, request_v2
 from tests.connectors.prometheus.senders import PROTOS, kept, ms, ok, post, refused, send, skipped, snappy
@@ -81,8 +82,7 @@ def test_known_series_are_not_looked_up_again(place: Place) -> None:
 def only(place: Place, door: module.RemoteWriteDoor) -> ASGIApp:
     """Return the doors, with this one among them."""
     app = app_of(place)
-    for route in door.routes():
-        app._exact[route.method, route.pattern.encode()] = route
+    app._plan = DoorPlan(door.routes())
     return app
 
 

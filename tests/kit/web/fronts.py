@@ -10,8 +10,8 @@ from structlog.testing import capture_logs
 
 from atalaia.kit.logs import EventLog
 from atalaia.kit.telemetry import Telemetry
-from atalaia.kit.web import hot
-from atalaia.kit.web.hot import Answer, Call, HotFront, HotRoute, json_answer
+from atalaia.kit.web.doors import Answer, Call, Door, HotRoute, json_answer
+from atalaia.kit.web.hot import HotFront
 from tests.kit.asgi import Answer as Got
 from tests.kit.asgi import call
 
@@ -63,7 +63,7 @@ def size(call: Call) -> Answer:
     return json_answer(len(call.body))
 
 
-def door(pattern: str = "/door", act: hot.Door = echo, **more: Any) -> HotRoute:
+def door(pattern: str = "/door", act: Door = echo, **more: Any) -> HotRoute:
     return HotRoute("POST", pattern, pattern.replace("{}", "{name}"), act, **more)
 
 

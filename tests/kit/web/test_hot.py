@@ -14,8 +14,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from atalaia.core.errors import Broken, Fault, Invalid, Missing, Unavailable
-from atalaia.kit.web import hot
-from atalaia.kit.web.hot import Answer, Call, decoded_segment, in_thread, json_answer, through
+from atalaia.kit.web import doors
+from atalaia.kit.web.doors import Answer, Call, decoded_segment, json_answer
+from atalaia.kit.web.hot import in_thread, through
 from tests.kit.asgi import call
 from tests.kit.fakes import logged
 from tests.kit.web.fronts import Front, door, echo, problem_of
@@ -169,7 +170,7 @@ def test_an_unusable_request_id_is_replaced(sent: str) -> None:
 # errors
 
 
-def raising(error: Exception, *, later: bool = False) -> hot.Door:
+def raising(error: Exception, *, later: bool = False) -> doors.Door:
     def now(_: Call) -> Answer:
         raise error
 
@@ -259,7 +260,7 @@ def test_a_door_that_logs_by_itself_is_logged_when_it_fails() -> None:
 # through the application
 
 
-def app_with(act: hot.Door, refuse: hot.Refuse | None = None) -> Starlette:
+def app_with(act: doors.Door, refuse: doors.Refuse | None = None) -> Starlette:
     async def endpoint(request: Request) -> Response:
         return await through(act, request, name="n", refuse=refuse)
 
@@ -282,7 +283,7 @@ def test_a_door_answers_the_same_through_the_application() -> None:
 
 def test_an_error_of_a_door_goes_through_the_application_in_its_form() -> None:
     act = raising(Missing("unknown_model", "x"))
-    answer = call(app_with(act, hot.problem), "POST", "/door")
+    answer = call(app_with(act, doors.problem), "POST", "/door")
     assert (answer.status, answer.json()["code"]) == (404, "unknown_model")
     assert isinstance(call(app_with(act), "POST", "/door").raised, Missing)
 

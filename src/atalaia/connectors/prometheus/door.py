@@ -20,7 +20,8 @@ from atalaia.core.clock import MICROS, now_us
 from atalaia.core.errors import Fault, Invalid
 from atalaia.core.points import NumberArray, Points
 from atalaia.kit.telemetry import Telemetry
-from atalaia.kit.web.hot import LARGE_BYTES, Answer, Call, Headers, HotRoute, in_thread_of
+from atalaia.kit.web.doors import Answer, Call, Headers, HotRoute
+from atalaia.kit.web.hot import LARGE_BYTES, in_thread_of
 
 WRITE = "/api/v1/write"
 _PROTOS = MappingProxyType({"": 1, "prometheus.WriteRequest": 1, "io.prometheus.write.v2.Request": 2})

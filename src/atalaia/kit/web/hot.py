@@ -6,12 +6,11 @@ answer; it never touches a database or a lock on the event loop, and may return 
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, TypeVar
-from urllib.parse import unquote_to_bytes
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import NamedTuple, TypeVar
+from urllib.parse import unquote
 
-import msgspec
 import structlog
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -22,12 +21,10 @@ from atalaia.core.errors import AtalaiaError, Broken, Busy, Invalid
 from atalaia.core.ids import RequestIds
 from atalaia.kit.logs import EventLog
 from atalaia.kit.telemetry import Telemetry
+from atalaia.kit.web.doors import Answer, Call, Door, DoorPlan, Found, Headers, HotRoute, Refuse, headers_of
 from atalaia.kit.web.encodings import decoded
-from atalaia.kit.web.problems import problem_body
 
 _log = structlog.get_logger(__name__)
-JSON = b"application/json"
-PROBLEM = b"application/problem+json"
 LARGE_BYTES = 64 * 1024
 """Larger bodies are worked on in a thread: the event loop has others to answer."""
 PATIENCE_S = 30.0
@@ -35,93 +32,17 @@ PATIENCE_S = 30.0
 _SOON_DECODED = 16 * LARGE_BYTES
 """A small body is decoded on the event loop, unless it becomes larger than this."""
 _DECODERS = 2
-Headers = Sequence[tuple[bytes, bytes]]
-
-
-@dataclass(slots=True)
-class Call:
-    """One request, whole.
-
-    Attributes
-    ----------
-    name
-        What the path says where the pattern of the door has its ``{}``, decoded; empty without one.
-    headers
-        As they were sent, names in lower case.
-    body
-        With its Content-Encoding undone.
-    """
-
-    name: str
-    path: str
-    query: bytes
-    headers: Headers
-    body: bytes
-    request_id: str
-
-    def header(self, name: bytes) -> str:
-        """Return the first header of that name (lower case), empty without one."""
-        for sent, value in self.headers:
-            if sent == name:
-                return value.decode("latin-1")
-        return ""
-
-
-@dataclass(slots=True)
-class Answer:  # not frozen: that would cost more than all else that makes it
-    """What a door answers."""
-
-    body: bytes = b""
-    status: int = 200
-    content_type: bytes = JSON
-    headers: Headers = ()
-
-
+_LONG_WAY = frozenset((b"content-encoding", b"transfer-encoding", b"upgrade", b"expect"))
+"""Headers of requests that are more than a small body."""
+_MOST_DIGITS = 18
 _T = TypeVar("_T")
-Door = Callable[[Call], Answer | Awaitable[Answer]]
-Refuse = Callable[[AtalaiaError, Call], Answer]
 
 
-def problem(error: AtalaiaError, call: Call) -> Answer:
-    """Return an error as a problem (RFC 9457)."""
-    body = problem_body(error, path=call.path, request_id=call.request_id)
-    return Answer(msgspec.json.encode(body), body["status"], PROBLEM, retry_header(error))
+class Small(NamedTuple):
+    """A request that may be answered as soon as its small body is here."""
 
-
-def retry_header(error: AtalaiaError) -> Headers:
-    """Return the Retry-After of an error, if it has one."""
-    if error.retry_after_s is None:
-        return ()
-    return ((b"retry-after", str(max(1, round(error.retry_after_s))).encode()),)
-
-
-@dataclass(frozen=True, slots=True)
-class HotRoute:
-    """A door, and where it stands.
-
-    Attributes
-    ----------
-    pattern
-        The whole path, in which one ``{}`` may stand for one segment, or with `deep` for several, which the door is
-        told as they were sent, not decoded.
-    route
-        What the metrics call it.
-    refuse
-        Turns an error into an answer.
-    encoding
-        Content-Encoding of a body that comes without one.
-    log
-        Whether a line is logged for each call; doors that log more themselves say no.
-    """
-
-    method: str
-    pattern: str
-    route: str
-    door: Door
-    refuse: Refuse = problem
-    log: bool = True
-    deep: bool = False
-    encoding: str = ""
+    found: Found
+    request_id: str
 
 
 class HotFront:
@@ -149,22 +70,18 @@ class HotFront:
         self._telemetry = telemetry
         self._events = events
         self._max_body_bytes = max_body_bytes
+        self._small_bytes = min(LARGE_BYTES, max_body_bytes)
         self._max_inflight_bytes = max_inflight_bytes
         self._inflight = 0
         self._decoders = asyncio.Semaphore(_DECODERS)
         self._ids = RequestIds()
-        self._exact: dict[tuple[str, bytes], HotRoute] = {}
-        self._open: list[tuple[bytes, bytes, HotRoute]] = []
-        for route in routes:
-            before, hole, behind = route.pattern.encode().partition(b"{}")
-            if hole:
-                self._open.append((before, behind, route))
-            else:
-                self._exact[route.method, before] = route
+        self._plan = DoorPlan(routes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection."""
-        found = self._find(scope) if scope["type"] == "http" else None
+        found = None
+        if scope["type"] == "http":
+            found = self._plan.find(scope["method"], scope.get("raw_path") or b"")  # a server may leave it out
         if found is None:
             await self._app(scope, receive, send)
             return
@@ -180,21 +97,44 @@ class HotFront:
             return
         finally:
             self._inflight -= held[0]
-        await _send(send, answer, call.request_id)
+        sent = headers_of(answer, call.request_id)
+        await send({"type": "http.response.start", "status": answer.status, "headers": sent})
+        await send({"type": "http.response.body", "body": answer.body})
         self._note(route, call, answer.status, time.perf_counter() - started)
 
-    def _find(self, scope: Scope) -> tuple[HotRoute, str] | None:
-        path: bytes = scope.get("raw_path") or b""  # a server may leave it out
-        method = scope["method"]
-        exact = self._exact.get((method, path))
-        if exact is not None:
-            return exact, ""
-        for before, behind, route in self._open:
-            if route.method == method and path.startswith(before) and path.endswith(behind):
-                segment = path[len(before) : len(path) - len(behind)]
-                if segment and (route.deep or b"/" not in segment):
-                    return route, segment.decode("latin-1") if route.deep else decoded_segment(segment)
-        return None
+    def small(self, method: str, target: bytes, headers: Headers) -> Small | None:
+        """Return the call whose headers these are if `at_once` may answer it: its body is plain and small.
+
+        Nobody else's body is in flight while it is answered, so that it is not counted as such.
+        """
+        found = self._plan.find(method, target.partition(b"?")[0])
+        if found is None or found.route.at_once is None or found.route.encoding:
+            return None
+        request_id = ""
+        for name, value in headers:
+            if name == b"content-length":
+                if _length(value) > self._small_bytes:
+                    return None
+            elif name == b"x-request-id":
+                request_id = request_id or _usable(value)
+            elif name in _LONG_WAY:
+                return None
+        return Small(found, request_id or self._ids.new())
+
+    def at_once(self, small: Small, target: bytes, headers: Headers, body: bytes) -> Answer | None:
+        """Answer a small call; None when its door has to wait for something."""
+        started = time.perf_counter()
+        (route, name), request_id = small
+        raw, _, query = target.partition(b"?")
+        path = raw.decode("latin-1")
+        call = Call(name, unquote(path) if "%" in path else path, query, headers, body, request_id)
+        try:
+            answer = route.at_once(call) if route.at_once else None
+        except Exception as error:
+            answer = _refused(route, call, error)
+        if answer is not None:
+            self._note(route, call, answer.status, time.perf_counter() - started)
+        return answer
 
     async def _answer(
         self, route: HotRoute, call: Call, receive: Receive, held: list[int], declared: int, encoding: str
@@ -209,21 +149,16 @@ class HotFront:
                 self._hold(len(call.body) - held[0], held)
             answer = route.door(call)
             return answer if isinstance(answer, Answer) else await answer
-        except AtalaiaError as error:
-            if isinstance(error, Broken):
-                _log.error("broken", code=error.code, detail=error.detail, exc_info=error)
-            refusal = route.refuse(error, call)
-            # The server reads and drops what is still on its way, so that the caller sees the answer; unless that
-            # is too much, or never comes.
-            if is_read or not (declared > self._max_body_bytes or error.code == "slow_body"):
-                return refusal
-            return replace(refusal, headers=[*refusal.headers, (b"connection", b"close")])
         except _GoneError:
             raise
         except Exception as error:
-            _log.error("unexpected", path=call.path[:300], request_id=call.request_id, exc_info=error)
-            detail = "something broke inside; the log has the details under this request id"
-            return route.refuse(Broken("internal_error", detail), call)
+            refusal = _refused(route, call, error)
+            # The server reads and drops what is still on its way, so that the caller sees the answer; unless that
+            # is too much, or never comes.
+            slow = isinstance(error, AtalaiaError) and error.code == "slow_body"
+            if is_read or not (declared > self._max_body_bytes or slow):
+                return refusal
+            return replace(refusal, headers=[*refusal.headers, (b"connection", b"close")])
 
     async def _body(self, receive: Receive, held: list[int]) -> bytes:
         message = await (_more_soon(receive) if held[0] > LARGE_BYTES else _more(receive))
@@ -306,12 +241,6 @@ async def through(door: Door, request: Request, *, name: str = "", refuse: Refus
     return response
 
 
-def decoded_segment(segment: bytes | str) -> str:
-    """Return a segment of a path as it was meant; what is no UTF-8 is replaced."""
-    raw = segment.encode("latin-1") if isinstance(segment, str) else segment
-    return (unquote_to_bytes(raw) if b"%" in raw else raw).decode("utf-8", "replace")
-
-
 class _GoneError(Exception):
     """The caller went away."""
 
@@ -333,12 +262,15 @@ async def _more_soon(receive: Receive) -> Message:
         raise Invalid("slow_body", detail) from None
 
 
-async def _send(send: Send, answer: Answer, request_id: str) -> None:
-    headers: list[tuple[bytes, bytes]] = [(b"x-request-id", request_id.encode()), *answer.headers]
-    if answer.status != 204:  # which has no body
-        headers += [(b"content-type", answer.content_type), (b"content-length", b"%d" % len(answer.body))]
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": answer.body})
+def _refused(route: HotRoute, call: Call, error: Exception) -> Answer:
+    """Answer with an error; one that is ours to mend is logged."""
+    if not isinstance(error, AtalaiaError):
+        _log.error("unexpected", path=call.path[:300], request_id=call.request_id, exc_info=error)
+        detail = "something broke inside; the log has the details under this request id"
+        return route.refuse(Broken("internal_error", detail), call)
+    if isinstance(error, Broken):
+        _log.error("broken", code=error.code, detail=error.detail, exc_info=error)
+    return route.refuse(error, call)
 
 
 def _looked_up(headers: Headers) -> tuple[int, str, str]:
@@ -346,15 +278,20 @@ def _looked_up(headers: Headers) -> tuple[int, str, str]:
     length, encoding, request_id = 0, "", ""
     for name, value in headers:
         if name == b"content-length":
-            length = int(value) if value.isdigit() and len(value) < 19 else 1 << 62
+            length = _length(value)
         elif name == b"content-encoding":
             encoding = value.decode("latin-1")
         elif name == b"x-request-id" and not request_id:
-            sent = value.decode("latin-1")
-            request_id = sent if 0 < len(sent) <= 128 and sent.isascii() and sent.isprintable() else ""
+            request_id = _usable(value)
     return length, encoding, request_id
 
 
-def json_answer(value: Any, status: int = 200) -> Answer:
-    """Return a value as JSON."""
-    return Answer(msgspec.json.encode(value), status)
+def _length(value: bytes) -> int:
+    """Return a declared length, something huge for one that is none."""
+    return int(value) if value.isdigit() and len(value) <= _MOST_DIGITS else 1 << 62
+
+
+def _usable(value: bytes) -> str:
+    """Return the request id that a caller sent, empty for one that is of no use."""
+    sent = value.decode("latin-1")
+    return sent if 0 < len(sent) <= 128 and sent.isascii() and sent.isprintable() else ""
