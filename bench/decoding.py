@@ -14,7 +14,7 @@ from atalaia.connectors.prometheus import SeriesTable, read_write_request
 from atalaia.core.clock import MICROS
 from atalaia.core.points import NumberArray
 from atalaia.kit.arrow_stream import points_from_stream, scores_to_stream
-from atalaia.kit.web.encodings import decoded_view
+from atalaia.kit.web.encodings import decoded
 from atalaia.kit.web.tensors import decode_request
 from bench.data import values_like
 from bench.report import Figure, bounded, more_is_better
@@ -87,7 +87,7 @@ def _read(raw: bytes | memoryview, version: int, table: SeriesTable) -> None:
 
 
 def _read_snappy(body: bytes, version: int, table: SeriesTable) -> None:
-    _read(decoded_view(body, "snappy", _MOST_BYTES), version, table)
+    _read(decoded(body, "snappy", _MOST_BYTES), version, table)
 
 
 def _walk_v1(raw: bytes, known: _Numbers) -> None:

@@ -25,7 +25,7 @@ import pyarrow as pa
 from atalaia.connectors.prometheus import SeriesTable, read_write_request, series_id_of
 from atalaia.core.errors import Invalid
 from atalaia.kit.arrow_stream import points_from_stream
-from atalaia.kit.web.encodings import ENCODINGS, decoded, decoded_view
+from atalaia.kit.web.encodings import ENCODINGS, decoded
 from atalaia.kit.web.tensors import decode_request, encode_response
 from tests.connectors.prometheus.messages import request_v1, request_v2
 
@@ -77,7 +77,7 @@ def targets() -> dict[str, Target]:
         "remote_write_v2": Target(v2, lambda data: _read_write(data, 2)),
         "remote_write_snappy": Target(
             [bytes(cramjam.snappy.compress_raw(seed)) for seed in v1],
-            lambda data: _read_write(decoded_view(data, "snappy", _LIMIT), 1),
+            lambda data: _read_write(decoded(data, "snappy", _LIMIT), 1),
         ),
         "arrow_stream": Target(_streams(), _read_stream),
         "binary_tensors": Target(_inferences(), _read_inference),

@@ -185,7 +185,7 @@ ENCODED = {
 @pytest.mark.parametrize("in_chunks", [False, True])
 def test_a_compressed_body_is_undone(encoding: str, in_chunks: bool) -> None:
     data = ENCODED[encoding]
-    front = Front(door(act=lambda call: Answer(call.body)))
+    front = Front(door(act=lambda call: Answer(bytes(call.body))))
     chunks = [data[:10], data[10:]] if in_chunks else None
     answer = front.post("/door", data, chunks=chunks, headers={"content-encoding": encoding})
     assert (answer.status, answer.body) == (200, TEXT)
@@ -195,12 +195,12 @@ def test_a_large_compressed_body_is_undone_in_a_thread() -> None:
     noise = random.Random(1).randbytes(100_000)
     packed = gzip.compress(noise, 1)
     assert len(packed) > hot.LARGE_BYTES
-    front = Front(door(act=lambda call: Answer(call.body)))
+    front = Front(door(act=lambda call: Answer(bytes(call.body))))
     assert front.post("/door", packed, headers={"content-encoding": "gzip"}).body == noise
 
 
 def test_a_door_may_expect_an_encoding_that_is_not_declared() -> None:
-    front = Front(door(act=lambda call: Answer(call.body), encoding="snappy"))
+    front = Front(door(act=lambda call: Answer(bytes(call.body)), encoding="snappy"))
     assert front.post("/door", ENCODED["snappy"]).body == TEXT
     assert front.post("/door", ENCODED["gzip"], headers={"content-encoding": "gzip"}).body == TEXT
     assert front.post("/door", TEXT, headers={"content-encoding": "identity"}).body == TEXT

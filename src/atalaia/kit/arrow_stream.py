@@ -24,6 +24,7 @@ _PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 _MICROS = 1_000_000
 _MOST_NUMBER = 2**31 - 1
 _MAX_MESSAGES = 10_000
+_POINT_BYTES, _SPARE_BYTES = 128, 1 << 20
 """Batches and dictionaries of one stream: each costs more than a few rows do."""
 _OPTIONS: Any = pa.ipc.IpcReadOptions
 
@@ -54,7 +55,9 @@ class StreamedPoints:
         return len(self.values)
 
 
-def points_from_stream(body: bytes | memoryview, max_points: int, *, max_bytes: int = 256 << 20) -> StreamedPoints:
+def points_from_stream(
+    body: bytes | memoryview, max_points: int, *, max_bytes: int | None = None
+) -> StreamedPoints:
     """Return the points of an Arrow IPC stream.
 
     It holds the columns ``series`` (numbers, integers) or ``series_id`` (text, also dictionary-encoded),
@@ -64,7 +67,8 @@ def points_from_stream(body: bytes | memoryview, max_points: int, *, max_bytes: 
     Parameters
     ----------
     max_bytes
-        Most bytes that the compressed buffers may become; they are counted before any is decompressed.
+        Most bytes that the compressed buffers may become, 128 a point if nothing else is said; they are counted
+        before any is decompressed.
 
     Raises
     ------
@@ -74,7 +78,7 @@ def points_from_stream(body: bytes | memoryview, max_points: int, *, max_bytes: 
     view = memoryview(body)
     if bytes(view[: len(_FILE_MAGIC)]) == _FILE_MAGIC:
         raise _bad("", "this is the file form (Feather); send the stream form")
-    _check_sizes(view, max_points, max_bytes)
+    _check_sizes(view, max_points, max_bytes or _SPARE_BYTES + _POINT_BYTES * max_points)
     with _checked():
         table = _read(view)
         table.validate(full=True)

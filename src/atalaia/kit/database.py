@@ -144,8 +144,10 @@ def _prepare_sqlite(engine: Engine, busy_timeout_s: float) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves, below
         for pragma in (
             f"busy_timeout = {int(busy_timeout_s * 1000)}",
+            "page_size = 16384",  # of a new file: batches of points are megabytes, and a page costs two calls
             "journal_mode = WAL",
             "synchronous = FULL",
+            "wal_autocheckpoint = 4000",  # pages that change often are copied once for many changes
             "foreign_keys = ON",
             "secure_delete = OFF",  # some builds fill what is deleted with zeros, at seven times the cost
         ):

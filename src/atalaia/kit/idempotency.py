@@ -29,7 +29,7 @@ class IdempotencyRow(Table):
 
 
 def once(
-    session: Session, key: str | None, route: str, body: bytes, act: Callable[[], dict[str, Any]]
+    session: Session, key: str | None, route: str, body: bytes | memoryview, act: Callable[[], dict[str, Any]]
 ) -> dict[str, Any]:
     """Return what ``act()`` answers, or what it answered when this key was used before.
 

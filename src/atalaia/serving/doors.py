@@ -17,7 +17,7 @@ from atalaia.kit.arrow_stream import ARROW, points_from_stream, scores_to_stream
 from atalaia.kit.logs import EventLog
 from atalaia.kit.web.doors import Answer, Call, HotRoute, json_answer
 from atalaia.kit.web.hot import LARGE_BYTES, in_thread
-from atalaia.kit.web.wire import decode, parse_time
+from atalaia.kit.web.wire import check_crowd, decode, parse_time
 from atalaia.serving import schemas
 from atalaia.serving.service import PointToScore, Serving
 
@@ -128,8 +128,9 @@ class PredictionDoors:
         return self._batch_answered(call, sent, _merged(points, answers), started)
 
     def _points(self, call: Call) -> tuple[Sequence[schemas.RowBody], list[PointToScore | AtalaiaError]]:
-        sent = decode(call.body, _batch).points
         most = self._serving.settings.max_batch_points
+        check_crowd(call.body, most)
+        sent = decode(call.body, _batch).points
         if len(sent) > most:
             detail = f"{len(sent)} points are too many for one request, at most {most}"
             raise Invalid("invalid_points", detail, faults=[Fault("/points", detail)])

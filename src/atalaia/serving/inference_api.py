@@ -12,7 +12,7 @@ from atalaia.core.errors import Conflict, Missing, Unavailable
 from atalaia.core.models import Stage
 from atalaia.kit.web.doors import json_answer
 from atalaia.kit.web.hot import in_thread, through
-from atalaia.kit.web.wire import decode
+from atalaia.kit.web.wire import Body, decode
 from atalaia.serving.loading import Models
 from atalaia.serving.oip import InferenceDoors, error_answer, index_entry, metadata
 from atalaia.serving.service import Serving
@@ -218,7 +218,7 @@ class _Repository:
                 entries.append(index_entry(loaded, str(deployment.key), deployment.number))
         return entries
 
-    def listed(self, body: bytes) -> list[dict[str, str]]:
+    def listed(self, body: Body) -> list[dict[str, str]]:
         asked = decode(body, _index) if body else _IndexIn()
         return [entry for entry in self.index() if entry["state"] == "READY" or not asked.ready]
 

@@ -24,7 +24,7 @@ from atalaia.kit.web.doors import JSON, Answer, Call, HotRoute, decoded_segment,
 from atalaia.kit.web.hot import LARGE_BYTES, in_thread
 from atalaia.kit.web.problems import problem_body
 from atalaia.kit.web.tensors import InferRequest, Tensor, decode_request, encode_response
-from atalaia.kit.web.wire import decode, parse_time
+from atalaia.kit.web.wire import check_crowd, decode, parse_time
 from atalaia.serving.cache import Loaded
 from atalaia.serving.one_point import OnePoint, OneRequest, encode_one, one_request
 from atalaia.serving.service import Serving
@@ -34,8 +34,6 @@ INFER = "/v2/models/{}/infer"
 PREDICT_V1 = "/v1/models/{}:predict"
 _LENGTH = b"inference-header-content-length"
 _OCTETS = b"application/octet-stream"
-_FIELDS = 3
-"""An instance has no more, so that each has at most as many commas."""
 _BANDS = ("expected", "lower", "upper")
 
 
@@ -174,13 +172,13 @@ class InferenceDoors:
 
     def _instances(self, call: Call) -> list[OnePoint]:
         most = self._serving.settings.max_batch_points
-        if call.body.count(b",") >= _FIELDS * most:  # before objects are made of them
-            raise _too_many("more", most)
+        check_crowd(call.body, most)
         sent = [
             i if isinstance(i, _InstanceIn) else _InstanceIn(i) for i in decode(call.body, _instances).instances
         ]
         if len(sent) > most:
-            raise _too_many(str(len(sent)), most)
+            detail = f"{len(sent)} instances are too many for one request, at most {most}"
+            raise Invalid("invalid_points", detail, faults=[Fault("/instances", detail)])
         named = sum(one.series_id is not None for one in sent)
         if named not in (0, len(sent)):
             fault = Fault("/instances", "either all of them name a series, or none")
@@ -257,11 +255,6 @@ def _columns(points: list[OnePoint]) -> Asked:
 def _predictions(scores: list[float]) -> Answer:
     told = [{"score": score, "anomaly": score > THRESHOLD} for score in scores]
     return json_answer({"predictions": told})  # NaN becomes null
-
-
-def _too_many(found: str, most: int) -> Invalid:
-    detail = f"{found} instances are too many for one request, at most {most}"
-    return Invalid("invalid_points", detail, faults=[Fault("/instances", detail)])
 
 
 def name_and_version(path: str) -> tuple[str, str | None]:

@@ -7,6 +7,7 @@ import msgspec
 
 from atalaia.core.clock import now_us
 from atalaia.core.scores import THRESHOLD
+from atalaia.kit.web.wire import Body
 
 
 class OnePoint(NamedTuple):
@@ -61,7 +62,7 @@ _KINDS = {"value": "FP64", "timestamp": "INT64", "series_id": "BYTES", "series":
 _EXACT = 2**53
 
 
-def one_request(body: bytes) -> OneRequest | None:
+def one_request(body: Body) -> OneRequest | None:
     """Return the one point that a V2 request in JSON asks for.
 
     None for everything that is more, less or other than one point in the datatypes that the model names, wrong

@@ -32,10 +32,15 @@ class ScoredRow(Table):
 
 def add_counts(session: Session, fresh: Mapping[tuple[int, int], Counts]) -> None:
     """Add to the counts of each (page, hour)."""
+    known: dict[tuple[int, int], Counts] = {}
+    for hour in {hour for _, hour in fresh}:
+        pages = [page for page, of_hour in fresh if of_hour == hour]
+        query = select(ScoredRow.page, ScoredRow.counts).where(ScoredRow.hour == hour, ScoredRow.page.in_(pages))
+        for page, packed in session.execute(query.with_for_update()).tuples():
+            known[page, hour] = _unpacked(packed)
     rows: list[dict[str, int | bytes]] = []
     for (page, hour), counts in fresh.items():
-        known = session.get(ScoredRow, (page, hour), with_for_update=True)
-        total = counts if known is None else counts + _unpacked(known.counts)
+        total = counts + known.get((page, hour), 0)
         rows.append({"page": page, "hour": hour, "counts": zlib.compress(total.tobytes(), 1)})
     upsert(session, ScoredRow, rows, ("page", "hour"))
 

@@ -12,6 +12,7 @@ from atalaia.kit.arrow_stream import ARROW, points_from_stream
 from atalaia.kit.idempotency import once
 from atalaia.kit.web.doors import Answer, Call, HotRoute, json_answer, problem
 from atalaia.kit.web.hot import LARGE_BYTES, in_thread_of
+from atalaia.kit.web.wire import Body
 from atalaia.signals.ingest import Batch, check_count, parse_points
 from atalaia.signals.intake import POINT_BYTES, Delivery, Kept
 from atalaia.signals.service import Signals
@@ -55,7 +56,7 @@ class PointDoors:
             lambda session: self._prepare(session, batch, key, call.body), nbytes + len(call.body), True
         )
 
-    def _prepare(self, session: Session, batch: Batch, key: str | None, body: bytes) -> tuple[Points | None, Kept]:
+    def _prepare(self, session: Session, batch: Batch, key: str | None, body: Body) -> tuple[Points | None, Kept]:
         fresh: list[Points] = []
 
         def act() -> dict[str, Any]:
@@ -83,7 +84,7 @@ def _is_arrow(call: Call) -> bool:
     return media == ARROW
 
 
-def _from_arrow(body: bytes, signals: Signals) -> Batch:
+def _from_arrow(body: Body, signals: Signals) -> Batch:
     settings = signals.settings
     sent = points_from_stream(body, settings.max_batch_points)
     check_count(len(sent.values), settings.max_batch_points, "/value")

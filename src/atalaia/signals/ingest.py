@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from atalaia.core.clock import MICROS, now_us
 from atalaia.core.errors import Fault, Invalid
 from atalaia.core.points import MAX_MAGNITUDE, FloatArray, IntArray, NumberArray
-from atalaia.kit.web.wire import MAX_SECONDS, decode, parse_time, why_not_seconds
+from atalaia.kit.web.wire import MAX_SECONDS, Body, check_crowd, decode, parse_time, why_not_seconds
 from atalaia.signals.settings import SignalsSettings
 
 _MAX_FAULTS = 20
@@ -70,7 +70,7 @@ class Batch:
 _decoder = msgspec.json.Decoder(PointsIn)
 
 
-def parse_points(body: bytes, settings: SignalsSettings) -> Batch:
+def parse_points(body: Body, settings: SignalsSettings) -> Batch:
     """Return the batch that `body` brings.
 
     Raises
@@ -78,6 +78,7 @@ def parse_points(body: bytes, settings: SignalsSettings) -> Batch:
     Invalid
         When the body is not of either form, or points are not acceptable; the faults say which and why.
     """
+    check_crowd(body, settings.max_batch_points)
     sent = decode(body, _decoder)
     if sent.points is not None:
         _refuse_columns(sent)

@@ -59,9 +59,15 @@ def _share(run: Run, start: float, end: float) -> Callable[[float], None]:
 
 def schedule(signals: Signals, queue: JobQueue) -> None:
     """Queue what is due: a compaction when the tail or the blocks ask for it, retention once an hour."""
-    with signals.database.write() as session:
+    due: list[str] = []
+    with signals.database.read() as session:  # the manifest may be long: nobody waits for this look at it
         if signals.history.wants_compaction(session):
-            queue.enqueue_unless_waiting(session, COMPACT, "history")
+            due.append(COMPACT)
         last = queue.last(session, RETAIN, "history")
         if last is None or now_us() - last.created_at > 3_600 * MICROS:
-            queue.enqueue_unless_waiting(session, RETAIN, "history")
+            due.append(RETAIN)
+    if not due:
+        return
+    with signals.database.write() as session:
+        for kind in due:
+            queue.enqueue_unless_waiting(session, kind, "history")

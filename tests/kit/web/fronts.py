@@ -55,7 +55,12 @@ class Front:
 
 def echo(call: Call) -> Answer:
     """Tell what a door was told."""
-    told = {"name": call.name, "path": call.path, "query": call.query.decode(), "body": call.body.decode("latin-1")}
+    told = {
+        "name": call.name,
+        "path": call.path,
+        "query": call.query.decode(),
+        "body": bytes(call.body).decode("latin-1"),
+    }
     return json_answer({**told, "id": call.request_id})
 
 

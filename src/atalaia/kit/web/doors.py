@@ -9,6 +9,7 @@ import msgspec
 
 from atalaia.core.errors import AtalaiaError
 from atalaia.kit.web.problems import problem_body
+from atalaia.kit.web.wire import Body
 
 JSON = b"application/json"
 PROBLEM = b"application/problem+json"
@@ -27,14 +28,14 @@ class Call:
     headers
         As they were sent, names in lower case.
     body
-        With its Content-Encoding undone.
+        With its Content-Encoding undone, which leaves a view of the memory that it was undone into.
     """
 
     name: str
     path: str
     query: bytes
     headers: Headers
-    body: bytes
+    body: Body
     request_id: str
 
     def header(self, name: bytes) -> str:

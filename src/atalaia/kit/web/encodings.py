@@ -24,13 +24,7 @@ _STREAMS: dict[str, Callable[[Any, Any], int]] = {
 }
 
 
-def decoded(body: bytes, encoding: str, limit: int) -> bytes:
-    """Return `body` as it was before the sender compressed it, see `decoded_view`."""
-    view = decoded_view(body, encoding, limit)
-    return body if view.obj is body else bytes(view)
-
-
-def decoded_view(body: bytes | memoryview, encoding: str, limit: int) -> memoryview:
+def decoded(body: bytes | memoryview, encoding: str, limit: int) -> memoryview:
     """Return `body` as it was before the sender compressed it, without a copy of what was decompressed.
 
     Nothing that declares more than `limit` bytes is begun, and what declares nothing is written into a buffer that

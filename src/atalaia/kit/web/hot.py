@@ -142,10 +142,10 @@ class HotFront:
         is_read = False
         try:
             self._hold(declared, held)
-            call.body = await self._body(receive, held)
+            body = call.body = await self._body(receive, held)
             is_read = True
             if encoding and encoding != "identity":
-                call.body = await self._decoded(call.body, encoding)
+                call.body = await self._decoded(body, encoding)
                 self._hold(len(call.body) - held[0], held)
             answer = route.door(call)
             return answer if isinstance(answer, Answer) else await answer
@@ -175,7 +175,7 @@ class HotFront:
             self._hold(size - held[0], held)
         return b"".join(parts)
 
-    async def _decoded(self, body: bytes, encoding: str) -> bytes:
+    async def _decoded(self, body: bytes, encoding: str) -> memoryview:
         limit = self._max_body_bytes
         if len(body) <= LARGE_BYTES:
             try:

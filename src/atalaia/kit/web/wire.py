@@ -61,9 +61,25 @@ Limit = Annotated[int, Query(ge=1, le=1000, description="Items on a page.")]
 Cursor = Annotated[str | None, Query(max_length=2048, description="`next` of the page before.")]
 
 T = TypeVar("T")
+Body = bytes | memoryview
+_COMMAS = 8
+"""A point of a request has three commas; more may stand inside its texts."""
 
 
-def decode(body: bytes, decoder: "msgspec.json.Decoder[T]") -> T:
+def check_crowd(body: Body, most: int) -> None:
+    """Refuse JSON that would become many more objects than `most` points have, before it does.
+
+    Raises
+    ------
+    Invalid
+        ``invalid_points``.
+    """
+    if bytes(body).count(b",") > _COMMAS * (most + 1):
+        detail = f"it holds far more than the {most} points that one request may have"
+        raise Invalid("invalid_points", detail, faults=[Fault("", detail)])
+
+
+def decode(body: Body, decoder: "msgspec.json.Decoder[T]") -> T:
     """Return `body` decoded.
 
     Raises
@@ -80,7 +96,7 @@ def decode(body: bytes, decoder: "msgspec.json.Decoder[T]") -> T:
             "invalid_request", f"{pointer or 'body'}: {message}", faults=[Fault(pointer, message)]
         ) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        detail = "the body is empty" if not body.strip() else f"the body is not JSON: {error}"
+        detail = "the body is empty" if not bytes(body).strip() else f"the body is not JSON: {error}"
         raise Invalid("invalid_json", detail, faults=[Fault("", detail)]) from error
 
 

@@ -1,7 +1,7 @@
 """Tables of anomalies and of what people said of them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from sqlalchemy import (
     BigInteger,
@@ -12,12 +12,14 @@ from sqlalchemy import (
     String,
     Text,
     and_,
+    bindparam,
     delete,
     insert,
     or_,
     select,
     update,
 )
+from sqlalchemy import Table as SqlTable
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from atalaia.core.anomalies import Anomaly, AnomalyState, Feedback, FeedbackKind
@@ -99,10 +101,14 @@ def save(
     session: Session, added: Sequence[Mapping[str, Any]], changed: Sequence[Mapping[str, Any]], gone: Sequence[str]
 ) -> None:
     """Add intervals, change columns of others (each mapping names its ``id``), and delete those that are gone."""
+    table = cast("SqlTable", AnomalyRow.__table__)
     if added:
-        session.execute(insert(AnomalyRow), list(added))
+        session.connection().execute(insert(table), list(added))
     for names in {frozenset(row) for row in changed}:
-        session.execute(update(AnomalyRow), [row for row in changed if frozenset(row) == names])
+        same = [{f"_{name}": value for name, value in row.items()} for row in changed if frozenset(row) == names]
+        columns: dict[str, Any] = {name: bindparam(f"_{name}") for name in names if name != "id"}
+        statement = update(table).where(table.c.id == bindparam("_id")).values(columns)
+        session.connection().execute(statement, same)  # as rows: the session would look at each as an object
     for chunk in chunks(gone):
         session.execute(delete(AnomalyRow).where(AnomalyRow.id.in_(chunk)))
 
