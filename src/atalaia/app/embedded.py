@@ -139,6 +139,19 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
+class _Server(uvicorn.Server):
+    """Says that it is not ready as soon as it is told to stop, and answers what has begun."""
+
+    def __init__(self, config: uvicorn.Config, atalaia: Atalaia) -> None:
+        super().__init__(config)
+        self._atalaia = atalaia
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more connections, and wait for those that there are."""
+        self._atalaia.is_ready = False
+        await super().shutdown(sockets)
+
+
 def _server(atalaia: Atalaia) -> uvicorn.Server:
     config = uvicorn.Config(
         with_front(make_app(atalaia), atalaia),
@@ -150,7 +163,7 @@ def _server(atalaia: Atalaia) -> uvicorn.Server:
         server_header=False,
         proxy_headers=False,  # nothing here asks who the caller is
     )
-    return uvicorn.Server(config)
+    return _Server(config, atalaia)
 
 
 @dataclass(frozen=True, slots=True)

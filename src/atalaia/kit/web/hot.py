@@ -53,7 +53,8 @@ class HotFront:
     max_body_bytes
         Of one body, as sent and decoded.
     max_inflight_bytes
-        Of all bodies that are read or worked on at a time; a call that would exceed it is told to come again.
+        Of all bodies that are read or worked on at a time, and of large answers that are not taken yet; a call that
+        would exceed it is told to come again.
     """
 
     def __init__(
@@ -93,14 +94,15 @@ class HotFront:
         held = [0]
         try:
             answer = await self._answer(route, call, receive, held, declared, encoding or route.encoding)
+            self._note(route, call, answer.status, time.perf_counter() - started)
+            call.body = b""
+            self._inflight += len(answer.body) - held[0]
+            held[0] = len(answer.body)
+            await _send(send, answer, call.request_id)
         except _GoneError:
             return
         finally:
             self._inflight -= held[0]
-        sent = headers_of(answer, call.request_id)
-        await send({"type": "http.response.start", "status": answer.status, "headers": sent})
-        await send({"type": "http.response.body", "body": answer.body})
-        self._note(route, call, answer.status, time.perf_counter() - started)
 
     def small(self, method: str, target: bytes, headers: Headers) -> Small | None:
         """Return the call whose headers these are if `at_once` may answer it: its body is plain and small.
@@ -260,6 +262,16 @@ async def _more_soon(receive: Receive) -> Message:
     except TimeoutError:
         detail = f"the rest of the body did not come within {PATIENCE_S:g} s"
         raise Invalid("slow_body", detail) from None
+
+
+async def _send(send: Send, answer: Answer, request_id: str) -> None:
+    """Send an answer; a large one counts as sent once its caller has taken nearly all of it."""
+    is_large = len(answer.body) > LARGE_BYTES
+    headers = headers_of(answer, request_id)
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body, "more_body": is_large})
+    if is_large:
+        await send({"type": "http.response.body", "body": b""})  # the server lets us wait here for a slow caller
 
 
 def _refused(route: HotRoute, call: Call, error: Exception) -> Answer:

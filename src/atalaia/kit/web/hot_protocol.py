@@ -1,11 +1,17 @@
 """Small requests to hot doors, answered where uvicorn parses them: without a task, a scope and messages."""
 
+from asyncio import TimerHandle
 from typing import Any, cast
 
+import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from atalaia.kit.web.doors import Answer, headers_of
 from atalaia.kit.web.hot import HotFront, Small
+
+_log = structlog.get_logger(__name__)
+PATIENCE_S = 30.0
+"""Whoever takes nothing of an answer for so long is hung up on: what was not sent would stay in memory."""
 
 
 class HotProtocol(HttpToolsProtocol):
@@ -26,6 +32,7 @@ class HotProtocol(HttpToolsProtocol):
         self._small: Small | None = None
         self._parts: list[bytes] = []
         self._is_leaving = False
+        self._watch: TimerHandle | None = None
 
     def on_headers_complete(self) -> None:
         """Choose the way."""
@@ -64,6 +71,37 @@ class HotProtocol(HttpToolsProtocol):
             super().shutdown()
         else:
             self._is_leaving = True
+
+    def pause_writing(self) -> None:
+        """Send no more for now, and watch whether the caller takes what was sent."""
+        super().pause_writing()
+        self._watch_caller()
+
+    def resume_writing(self) -> None:
+        """Go on sending."""
+        super().resume_writing()
+        self._unwatch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self._unwatch()
+        super().connection_lost(exc)
+
+    def _watch_caller(self) -> None:
+        left = self.transport.get_write_buffer_size()
+        self._watch = self.loop.call_later(PATIENCE_S, self._hang_up_unless_less, left)
+
+    def _hang_up_unless_less(self, left: int) -> None:
+        if self.transport.get_write_buffer_size() < left:
+            self._watch_caller()
+            return
+        _log.warning("caller_takes_nothing", client=self.client, nbytes=left, waited_s=PATIENCE_S)
+        self.transport.abort()
+
+    def _unwatch(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
 
     def _short_way(self) -> Small | None:
         is_alone = self.cycle is None or self.cycle.response_complete
