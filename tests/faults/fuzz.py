@@ -27,6 +27,7 @@ from atalaia.core.errors import Invalid
 from atalaia.kit.arrow_stream import points_from_stream
 from atalaia.kit.web.encodings import ENCODINGS, decoded
 from atalaia.kit.web.tensors import decode_request, encode_response
+from atalaia.serving.one_point import one_request
 from tests.connectors.prometheus.messages import request_v1, request_v2
 
 BLOCK = 1_000
@@ -205,6 +206,7 @@ def _inferences() -> list[bytes]:
 
 def _read_inference(data: bytes) -> None:
     length = str(int.from_bytes(data[:2], "little")) if data[:1] != b"\x00" else None
+    one_request(data[2:])
     request = decode_request(data[2:], length, max_elements=100_000)
     encode_response("m", None, {tensor.name: tensor.data for tensor in request.inputs}, request)
 

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from atalaia.connectors.atalaia import Client, TrainingConfig
@@ -82,3 +83,25 @@ def test_an_unknown_role_is_refused(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "emperor" in done.stderr
     assert "predictor" in done.stderr
+
+
+def test_two_predictors_share_a_port_and_each_can_go_alone(tmp_path: Path) -> None:
+    with Server(tmp_path / "data") as up, up.client() as client:
+        client.points.add(wave(500, SERIES))
+        job = client.jobs.wait(client.training.start(KEY, TrainingConfig(48)).job_id, timeout_s=60)
+        client.models.promote(KEY, job.model_version or "")
+    first, second = (Server(tmp_path / "data", role="predictor", share_port=True) for _ in range(2))
+    second.port, second.url = first.port, first.url
+    with second:
+        with first:
+            seen: set[str] = set()
+            until(lambda: seen.add(asked(first.url)) or len(seen) == 2, "an answer of each process", timeout_s=20)
+        assert len({asked(second.url) for _ in range(10)}) == 1
+
+
+def asked(url: str) -> str:
+    """Return by which process a new connection is answered: ids of requests of one process begin alike."""
+    with httpx.Client(base_url=url, trust_env=False, timeout=30) as http:
+        answer = http.post("/api/v1/predict/hall%202%2Fpump", json={"timestamp": START_S, "value": 1.0})
+    assert answer.json()["model_info"]["loaded_from"] == "mlflow"
+    return answer.headers["x-request-id"][len("req_") + 10 : -4]
