@@ -8,171 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from atalaia.algorithms.detectors import make_detector
-from atalaia.algorithms.detectors.protocol import Streaming
-from atalaia.algorithms.models import FleetModel
-from atalaia.app.build import Atalaia, build
-from atalaia.app.settings import load_settings
-from atalaia.core.clock import MICROS
-from atalaia.core.errors import Unavailable
-from atalaia.core.models import ModelKey, Scope, artefact_key
-from atalaia.core.points import Group, Points
-from atalaia.kit.blobs import sha256_of
-from atalaia.lifecycle.store import ModelRow, VersionRow
-from atalaia.signals.intake import Delivery
+from atalaia.signals import scoring as scoring_module
 from atalaia.signals.memory import FOLDER
-from tests.signals.builders import free_lease
+from tests.signals.plants import DAY, KEY, START_US, STEP_US, TRAINED, Plant, taught, trained
 
 pytestmark = pytest.mark.slow
-NAMES = ("a", "b", "c")
-KEY = ModelKey(Scope.FLEET, "pumps")
-START_US = 1_700_000_000 * MICROS
-STEP_US = 600 * MICROS
-DAY = 144
-"""Points of a day."""
-TRAINED = 3 * DAY
-
-
-def points(start: int, end: int) -> Points:
-    """Return points number [start, end) of all series: a daily wave with noise, a shift and a gap."""
-    at = np.arange(start, end)
-    rng = np.random.default_rng(11)
-    noise = rng.normal(0, 0.3, (20 * DAY, len(NAMES)))[start:end]
-    wave = 10 + 3 * np.sin(at / DAY * 2 * np.pi)
-    shift = np.where((at > 5 * DAY) & (at < 5 * DAY + 30), 40.0, 0.0)
-    values = wave[:, None] + noise + shift[:, None] * np.array([1.0, 0.0, 0.0])
-    series = np.tile(np.arange(1, len(NAMES) + 1, dtype=np.int32), len(at))
-    return Points(series, START_US + np.repeat(at, len(NAMES)) * STEP_US, values.ravel())
-
-
-def trained(end: int = TRAINED, **hyperparameters: Any) -> FleetModel:
-    """Return a model that has learnt the points before number `end`."""
-    whole = points(0, end)
-    histories = [(whole.timestamps[i::3], whole.values[i::3]) for i in range(3)]
-    return FleetModel.fit(make_detector("streaming", hyperparameters), NAMES, Group.of(histories))
-
-
-def taught(model: FleetModel, end: int) -> dict[str, Any]:
-    """Return the state of a model that has seen all points before number `end` without a break."""
-    living = model.alive()
-    assert isinstance(living.detector, Streaming)
-    every = points(0, end)
-    living.detector.advance(living.state, every.series.astype(np.int64) - 1, every.timestamps, every.values)
-    return dict(living.state)
-
-
-class Nowhere:
-    """A registry that is down; local copies answer."""
-
-    def fetch(self, run_id: str) -> bytes:
-        raise Unavailable("registry_unavailable", "it is down")
-
-
-class Plant:
-    """The service without its threads, in a folder; another one may take over."""
-
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
-        self.folder, self.stack = folder, stack
-        self.sent = 0
-        self.open()
-
-    def open(self) -> Atalaia:
-        self.atalaia = build(load_settings({"data_dir": self.folder, "signals.store_memory_s": 3600}))
-        self.stack.callback(self.atalaia.database.close)
-        self.stack.callback(self.atalaia.signals.intake.stop)
-        self.atalaia.serving.models._registry = Nowhere()  # pyright: ignore[reportAttributeAccessIssue]
-        self.atalaia.serving.warm()
-        return self.atalaia
-
-    def die(self) -> None:
-        """Let another process take the place of this one, which had no time for anything."""
-        self.atalaia.signals.intake.stop()
-        self.atalaia.database.close()
-        free_lease(self.atalaia.database)
-        self.open()
-
-    def stop(self) -> None:
-        """Stop in order, and start again."""
-        self.atalaia.close()
-        self.open()
-
-    def send(self, until: int, batch: int = 20) -> None:
-        """Let the next points arrive, up to number `until`."""
-        if not self.sent:
-            with self.atalaia.database.write() as session:
-                self.atalaia.signals.resolve(session, NAMES)
-        while self.sent < until:
-            part = points(self.sent, min(until, self.sent + batch))
-            delivery = Delivery(lambda session, part=part: (part, {}), 1, can_fail=False)
-            self.atalaia.signals.intake.submit(delivery).result(10)
-            self.sent = min(until, self.sent + batch)
-
-    def drain(self) -> None:
-        while self.atalaia.signals.scoring.drain():
-            pass
-
-    def run(self, until: int, batch: int = 20) -> None:
-        """Let points arrive, and score them as they do."""
-        while self.sent < until:
-            self.send(min(until, self.sent + batch), batch)
-            self.drain()
-
-    def stage(self, number: int, model: FleetModel, key: ModelKey = KEY) -> None:
-        data = model.to_bytes()
-        self.atalaia.blobs.put(artefact_key(sha256_of(data)), data)
-        with self.atalaia.database.write() as session:
-            if session.get(ModelRow, str(key)) is None:
-                session.add(ModelRow(key=str(key), latest=number, revision=0, created_at=1))
-                session.flush()
-            session.add(version(key, number, data))
-
-    def promote(self, number: int, model: FleetModel, key: ModelKey = KEY) -> None:
-        self.stage(number, model, key)
-        with self.atalaia.database.write() as session:
-            self.atalaia.lifecycle.promotion.promote(session, key, number, archive_previous=True)
-
-    def challenge(self, number: int, model: FleetModel) -> None:
-        self.stage(number, model)
-        with self.atalaia.database.write() as session:
-            self.atalaia.lifecycle.promotion.challenge(session, KEY, number)
-
-    def state(self, number: int, name: str = "a") -> dict[str, Any]:
-        """Return what the version in Production, or its challenger, knows."""
-        models = self.atalaia.serving.models
-        found = models.find(name)
-        challenger = models.challenger(KEY)
-        for loaded in (found[0] if found else None, challenger):
-            if loaded is not None and loaded.deployment.number == number:
-                return dict(loaded.model.state)
-        raise AssertionError(f"v{number} is not loaded")
-
-    def compact(self) -> None:
-        swap = self.atalaia.signals.history.compaction()
-        if swap is not None:
-            with self.atalaia.database.write() as session:
-                swap(session)
-
-    def store(self) -> None:
-        scoring = self.atalaia.signals.scoring
-        self.atalaia.signals.memory.save(scoring._owner, self.atalaia.serving)
-
-
-def version(key: ModelKey, number: int, data: bytes) -> VersionRow:
-    return VersionRow(
-        key=str(key),
-        number=number,
-        stage="Staging",
-        algorithm="streaming",
-        hyperparameters={},
-        metrics={},
-        series_count=len(NAMES),
-        sha256=sha256_of(data),
-        size_bytes=len(data),
-        run_id=f"run-{key}-{number}",
-        job_id=f"job-{key}-{number}"[:32],
-        learnt={},
-        created_at=1,
-    )
 
 
 @pytest.fixture
@@ -325,6 +165,68 @@ def test_a_challenger_that_streams_learns_beside_the_champion_and_goes_on_in_its
     assert_same(plant.state(2), taught(other, END))
 
 
+@pytest.mark.parametrize("begin", [Plant.stop, Plant.die, harm_statistics])
+def test_whatever_is_given_up_at_a_stop_is_done_by_the_next(
+    plant: Plant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begin: Act
+) -> None:
+    monkeypatch.setattr(scoring_module, "_REPLAY_POINTS", 200)
+    with ExitStack() as stack:
+        steady = Plant(tmp_path / "steady", stack)
+        for one in (plant, steady):
+            one.run(TRAINED + 20)
+            one.store()
+            one.compact()
+            one.run(TRAINED + DAY)
+            one.promote(1, MODEL)
+        begin(plant)
+        steps = 0
+        while plant.give_up(steps):
+            steps += 1
+            plant.send(plant.sent + 3)
+        for one in (plant, steady):
+            one.run(END)
+        assert steps > 10
+        assert_same(plant.state(1), taught(MODEL, END))
+        assert plant.alarms() == steady.alarms() != []
+
+
+def test_a_version_that_came_back_right_before_a_stop_has_no_gap(plant: Plant) -> None:
+    plant.run(TRAINED)
+    plant.promote(1, MODEL)
+    plant.run(TRAINED + DAY)
+    plant.store()
+    plant.stage(2, trained(2 * DAY, level_hours=6.0))
+    promotion = plant.atalaia.lifecycle.promotion
+    with plant.atalaia.database.write() as session:
+        promotion.promote(session, KEY, 2, archive_previous=False)
+    plant.run(TRAINED + 2 * DAY)
+    with plant.atalaia.database.write() as session:
+        promotion.promote(session, KEY, 1, archive_previous=False)
+    plant.stop()  # before the follower looked
+    plant.run(END)
+    assert_same(plant.state(1), taught(MODEL, END))
+
+
+def test_for_a_series_without_a_trained_point_nobody_reads_the_history_of_the_others(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = trained(series=2)
+    plant.run(TRAINED + DAY)
+    read: list[tuple[list[int], int]] = []
+    past = plant.atalaia.signals.scoring._past
+    parts = past.parts
+
+    def noted(numbers: Any, start_us: int, *rest: Any) -> Any:
+        read.append((numbers, start_us))
+        return parts(numbers, start_us, *rest)
+
+    monkeypatch.setattr(past, "parts", noted)
+    plant.promote(1, model)
+    plant.run(END)
+    assert read == [([1, 2], START_US + (TRAINED - 1) * STEP_US + 1), ([3], 0)]
+    assert_same(plant.state(1), taught(model, END))
+
+
 def test_alarms_are_those_of_an_uninterrupted_run(plant: Plant, tmp_path: Path) -> None:
     found: list[Any] = []
     with ExitStack() as stack:
@@ -338,11 +240,6 @@ def test_alarms_are_those_of_an_uninterrupted_run(plant: Plant, tmp_path: Path) 
                     one.die()
                 if one is plant and until % 5 == 0:
                     one.stop()
-            with one.atalaia.database.read() as session:
-                filters: dict[str, Any] = dict.fromkeys(("series_id", "from_us", "to_us", "state", "cursor"))
-                seen, _ = one.atalaia.signals.list_anomalies(session, **filters, limit=100)
-            found.append(
-                [(a.series_id, a.state, a.opened_at, a.last_at, a.points, a.seen, a.peak_score) for a in seen]
-            )
+            found.append(one.alarms())
     assert found[0] == found[1]
     assert any(series == "a" and points > 20 for series, _, _, _, points, *_ in found[0])

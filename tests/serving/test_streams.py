@@ -6,12 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from atalaia.algorithms.detectors import make_detector
 from atalaia.algorithms.detectors.protocol import Streaming
 from atalaia.algorithms.models import FleetModel
 from atalaia.core.clock import MICROS
-from atalaia.core.errors import Broken
+from atalaia.core.errors import Broken, Stale
 from atalaia.core.models import Stage
-from atalaia.serving.streams import Streams
+from atalaia.core.points import Group
+from atalaia.serving.streams import Pupil, Streams
 from tests.kit.fakes import logged
 from tests.serving.builders import START_US, Place, fleet, series
 from tests.serving.conftest import OpenPlace
@@ -53,6 +55,10 @@ def watch(place: Place, minutes: range, *names: str, value: float = 10.0, replay
     return place.serving.watch_block(numbers, stamps, values, replayed=replayed)
 
 
+def shares_of(pupil: Pupil) -> list[tuple[list[int], int]]:
+    return [(numbers.tolist(), since_us) for numbers, since_us in pupil.shares]
+
+
 def kept(place: Place) -> dict[str, Callable[[], bytes]]:
     """Return what the follower would store of the models, as it gives it back."""
     states = {name: state for name, state in place.serving.states() if state is not None}
@@ -90,6 +96,7 @@ def test_a_series_in_alarm_alarms_until_it_is_calm_again(streaming: Place) -> No
 
 
 def test_states_are_told_once_after_each_change(streaming: Place) -> None:
+    streaming.serving.pupils()[0].done()
     assert [(name, state is None) for name, state in streaming.serving.states()] == [("fleet:streams/v1", True)]
     watch(streaming, range(3))
     assert [state is None for _, state in streaming.serving.states()] == [False]
@@ -125,7 +132,7 @@ def test_a_model_that_comes_into_memory_after_the_states_finds_its_own(
     later.models.refresh()
     assert_same(state_of(later), learnt(range(40)))
     (pupil,) = later.serving.pupils()  # what was scored between the two it has to learn
-    assert pupil.since_us == LATER_US + 39 * MINUTE_US
+    assert shares_of(pupil) == [([1, 2, 3], LATER_US + 39 * MINUTE_US + 1)]
     pupil.done()
     assert later.serving.pupils() == []
 
@@ -193,13 +200,13 @@ def test_a_version_that_comes_back_has_to_learn_what_it_missed(streaming: Place)
     watch(streaming, range(20))
     first = streaming.shelf.deployed[KEY]
     streaming.deploy(KEY, model("streaming", *MEMBERS, seed=1))
-    assert [p.since_us < LATER_US for p in streaming.serving.pupils()] == [True]
+    assert [shares_of(pupil)[0][1] < LATER_US for pupil in streaming.serving.pupils()] == [True]
     streaming.serving.pupils()[0].done()
     watch(streaming, range(20, 40))
     streaming.shelf.deploy(first)
     streaming.models.refresh()
     (pupil,) = streaming.serving.pupils()
-    assert pupil.since_us <= LATER_US + 19 * MINUTE_US
+    assert shares_of(pupil)[0][1] <= LATER_US + 19 * MINUTE_US + 1
     missed = range(40)
     numbers = np.sort(pupil.numbers)
     stamps = LATER_US + np.tile(np.array(missed, np.int64), len(numbers)) * MINUTE_US
@@ -236,7 +243,50 @@ def test_a_pupil_knows_its_series_by_number_in_order(place: Place) -> None:
 def test_a_model_whose_series_nobody_has_seen_is_a_pupil_of_nothing(place: Place) -> None:
     place.deploy(KEY, model("streaming", "new"))
     (pupil,) = place.serving.pupils()
-    assert (pupil.numbers.tolist(), pupil.since_us) == ([], 0)
+    assert (pupil.numbers.tolist(), shares_of(pupil)) == ([], [])
+
+
+def test_series_of_which_a_model_knows_no_point_are_a_share_of_their_own(place: Place) -> None:
+    at = START_US + np.arange(20) * MINUTE_US
+    nothing = (np.empty(0, np.int64), np.empty(0))
+    group = Group.of([(at, np.ones(20)), nothing, (at[:10], np.ones(10)), (at[:1], np.full(1, np.nan))])
+    place.known.numbered.update({"c": 3, "a": 9, "b": 5, "d": 4})
+    place.deploy(KEY, FleetModel.fit(make_detector("streaming", {}), ("a", "b", "c", "d"), group))
+    (pupil,) = place.serving.pupils()
+    assert shares_of(pupil) == [([3, 9], START_US + 9 * MINUTE_US + 1), ([4, 5], 0)]
+
+
+def test_a_pupil_that_knows_only_the_beginning_of_time_knows_a_point(place: Place) -> None:
+    at = np.zeros(1, np.int64)
+    place.deploy(KEY, FleetModel.fit(make_detector("streaming", {}), ("a",), Group.of([(at, np.ones(1))])))
+    (pupil,) = place.serving.pupils()
+    assert shares_of(pupil) == [([1], 1)]
+
+
+def test_what_a_model_has_half_learnt_is_told_to_nobody(streaming: Place) -> None:
+    (pupil,) = streaming.serving.pupils()
+    pupil.teach(pupil.numbers, np.full(3, LATER_US), np.ones(3))
+    assert list(streaming.serving.states()) == []
+    pupil.done()
+    assert [(name, state is None) for name, state in streaming.serving.states()] == [("fleet:streams/v1", False)]
+
+
+def test_what_was_noted_of_versions_that_are_gone_is_forgotten(streaming: Place) -> None:
+    for seed in range(1, 4):
+        watch(streaming, range(seed, seed + 1))
+        streaming.deploy(KEY, model("streaming", *MEMBERS, seed=seed))
+    watch(streaming, range(5, 6))
+    assert [name for name, _ in streaming.serving.states()] == ["fleet:streams/v4"]
+    streams = streaming.models.streams
+    assert (streams._taught, streams._changed) == ({"fleet:streams/v4"}, set())
+
+
+def test_a_state_whose_reading_is_given_up_ends_the_giving_back(streaming: Place) -> None:
+    def lost() -> bytes:
+        raise Stale("lease_lost", "another process follows")
+
+    with pytest.raises(Stale):
+        streaming.serving.restore({"fleet:streams/v1": lost})
 
 
 def test_models_that_do_not_learn_have_no_states(place: Place) -> None:

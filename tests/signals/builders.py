@@ -117,7 +117,7 @@ class Place:
 
     def store(self) -> None:
         """Store what the follower knows."""
-        self.signals.memory.save(owner_of(self.database), self.scorer)
+        self.signals.memory.save(owner_of(self.database), self.scorer, lambda: None)
 
     def scoring(
         self, database: Database | None = None, scorer: Any = None, memory: Memory | None = None

@@ -1,4 +1,6 @@
-"""Scorers that are interrupted, that break, and one with a trained model behind it."""
+"""Scorers that are interrupted, that break, that have to teach models, and one with a trained model behind it."""
+
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -61,3 +63,30 @@ class OneModelBlock:
 
     def model(self, index):
         return ModelRef("fleet:pumps", "v1", self.trained.detector.name)
+
+
+class School(ThresholdScorer):
+    """Has models that have to learn what was received: each of some series, in one share."""
+
+    def __init__(self, *models):
+        super().__init__()
+        self.untaught = [np.array(numbers, np.int32) for numbers in models]
+        self.names = [f"fleet:{i}/v1" for i in range(len(models))]
+        self.taught = []
+
+    def pupils(self):
+        return [
+            SimpleNamespace(shares=[(numbers, 0)], teach=self.teach, done=lambda: self.untaught.pop(0))
+            for numbers in list(self.untaught)
+        ]
+
+    def teach(self, numbers, timestamps, values):
+        self.taught += numbers.tolist()
+
+    def states(self):
+        return [(name, name.encode()) for name in self.names]
+
+    def restore(self, states):
+        super().restore(states)
+        for read in states.values():
+            read()

@@ -319,6 +319,6 @@ def test_other_processes_learn_what_was_stored_and_the_follower_does_not(open_pl
 def test_only_who_follows_can_store(place):
     fill(place, 0)
     with pytest.raises(Stale):
-        place.signals.memory.save("somebody else", place.scorer)
+        place.signals.memory.save("somebody else", place.scorer, lambda: None)
     free_lease(place.database)
     assert owner_of(place.database) == place.signals.scoring._owner

@@ -5,7 +5,7 @@ Their states are the only part of a model that is in no artefact. The follower s
 under the name of model and version, and brings them back.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -14,7 +14,7 @@ import structlog
 from atalaia.algorithms.detectors.protocol import Advanced, Streaming
 from atalaia.algorithms.models import FleetModel
 from atalaia.algorithms.streaming.columns import LAST
-from atalaia.core.errors import AtalaiaError
+from atalaia.core.errors import AtalaiaError, Stale
 from atalaia.core.models import Deployment
 from atalaia.core.points import FloatArray, IntArray, NumberArray
 from atalaia.serving.cache import Loaded
@@ -64,11 +64,18 @@ class Streams:
         self._taught.add(_name(loaded.deployment))
 
     def states(self) -> Iterator[tuple[str, bytes | None]]:
-        """Yield the name of each model, and its state if that changed since it was yielded last."""
-        changed, self._changed = self._changed, set()
-        for loaded in self._models():
-            name = _name(loaded.deployment)
-            yield name, loaded.model.to_bytes() if name in changed else None
+        """Yield the name of each model, and its state if that changed since it was yielded last.
+
+        One that has not caught up is left out: with a gap in what it knows, whoever takes its state back would
+        take it for whole. What is noted of versions that are gone is forgotten.
+        """
+        models = {_name(loaded.deployment): loaded.model for loaded in self._models()}
+        self._taught.intersection_update(models)  # in place: another thread may take one out meanwhile
+        changed = self._changed & self._taught
+        self._changed = self._changed.intersection(models) - changed
+        for name, model in models.items():
+            if name in self._taught:
+                yield name, model.to_bytes() if name in changed else None
 
     def restore(self, states: Mapping[str, Callable[[], bytes]]) -> None:
         """Take back states that were kept; models that are loaded later find theirs too."""
@@ -89,6 +96,8 @@ class Streams:
             return None
         try:
             known = FleetModel.from_bytes(kept())
+        except Stale:  # nothing is wrong with it: whoever gives it back gives up
+            raise
         except (AtalaiaError, OSError) as error:
             _log.warning("state_not_read", model=name, error=str(error)[:500])
             return None
@@ -104,9 +113,10 @@ class Pupil:
     Attributes
     ----------
     numbers
-        Its series, as far as they have a number.
-    since_us
-        The oldest of the newest points that it knows of its series; 0 when it knows none.
+        Its series, as far as they have a number, sorted.
+    shares
+        The same series in shares, and the time before which those of a share know all points. Those of which it
+        knows no point are apart: for their sake nobody shall read the whole history of the others.
     """
 
     def __init__(self, loaded: Loaded, streams: Streams, routes: Routes) -> None:
@@ -120,8 +130,12 @@ class Pupil:
         rows = rows[np.argsort(of_row[rows])]
         self._rows = rows
         self.numbers = of_row[rows].astype(np.int32)
-        newest = loaded.model.state["times"][rows, LAST]
-        self.since_us = int(newest.min(initial=2**62)) if len(rows) else 0
+        state = loaded.model.state
+        newest, knows = state["times"][rows, LAST], state["points"][rows] > 0
+        shares = (knows, int(newest.min(where=knows, initial=2**62)) + 1), (~knows, 0)
+        self.shares: Sequence[tuple[NumberArray, int]] = [
+            (self.numbers[those], since_us) for those, since_us in shares if those.any()
+        ]
 
     def teach(self, numbers: NumberArray, timestamps: IntArray, values: FloatArray) -> None:
         """Let it learn from points of its series, in order of time inside each."""

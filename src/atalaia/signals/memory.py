@@ -5,7 +5,7 @@ only needs to know.
 """
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import structlog
@@ -22,6 +22,8 @@ from atalaia.signals.store import follower as store
 FOLDER = "memory"
 _PAGE = "statistics/"
 _MODEL = "model/"
+GoOn = Callable[[], None]
+"""Is called before each step of what takes long, and ends it by raising."""
 _log = structlog.get_logger(__name__)
 
 
@@ -88,19 +90,20 @@ class Memory:
         """Note that a model has learnt something beside the rounds, so that there is something to store."""
         self._covered = -1
 
-    def load(self, scorer: Scorer) -> bool:
+    def load(self, scorer: Scorer, go_on: GoOn) -> bool:
         """Read what was stored last; return whether there were statistics, and all of them could be read."""
         with self._database.read() as session:
             pages, states = store.parts(session, _PAGE), store.parts(session, _MODEL)
             self.round = self._covered = store.stored_round(session)
         self._live = StatisticsColumns()
-        scorer.restore(self._states(states))
-        try:
-            for name, part in pages.items():
+        self._restore(scorer, states, go_on)
+        for name, part in pages.items():
+            go_on()
+            try:
                 self._live.put_page(int(name[len(_PAGE) :]), self._blobs.get(part.key, part.sha256))
-        except AtalaiaError as error:
-            _log.error("memory_not_read", error=error.detail)
-            return False
+            except AtalaiaError as error:
+                _log.error("memory_not_read", error=error.detail)
+                return False
         return bool(pages)
 
     def begin(self, owner: str) -> None:
@@ -122,24 +125,21 @@ class Memory:
         with self._database.read() as session:
             states = store.parts(session, _MODEL)
         if not self.is_live:
-            scorer.restore(self._states(states))
+            scorer.restore(_by_model(states, self._read))
 
-    def save(self, owner: str, scorer: Scorer) -> int:
+    def save(self, owner: str, scorer: Scorer, go_on: GoOn) -> int:
         """Store what changed; return how many bytes that were.
 
         Raises
         ------
         Stale, Unavailable
-            When another process follows now, or the disk is full. What was stored before stays.
+            When another process follows now, or the disk is full. What was stored before stays, and what is in
+            memory does not know any more what changed since.
         """
-        fresh = {f"{_PAGE}{page:05d}": data for page, data in self._live.changed_pages()}
-        live: set[str] = set()
-        for name, data in scorer.states():
-            live.add(_MODEL + name)
-            if data is not None:
-                fresh[_MODEL + name] = data
+        fresh, live = self._changed(scorer, go_on)
         saved: dict[str, store.Part] = {}
         for name, data in fresh.items():
+            go_on()
             blob = self._blobs.put(f"{FOLDER}/{new_id('mem')}.npz", data)
             saved[name] = store.Part(blob.key, blob.sha256)
         with self._database.write() as session:
@@ -163,7 +163,39 @@ class Memory:
             self._blobs.delete(key)
         return len(stale)
 
-    def _states(self, parts: Mapping[str, store.Part]) -> dict[str, partial[bytes]]:
-        return {
-            name[len(_MODEL) :]: partial(self._blobs.get, part.key, part.sha256) for name, part in parts.items()
-        }
+    def _changed(self, scorer: Scorer, go_on: GoOn) -> tuple[dict[str, bytes], set[str]]:
+        """Return what changed since it was stored, by name, and the names of all models."""
+        fresh: dict[str, bytes] = {}
+        for page, data in self._live.changed_pages():
+            go_on()
+            fresh[f"{_PAGE}{page:05d}"] = data
+        live: set[str] = set()
+        for name, data in scorer.states():
+            go_on()
+            live.add(_MODEL + name)
+            if data is not None:
+                fresh[_MODEL + name] = data
+        return fresh, live
+
+    def _restore(self, scorer: Scorer, states: Mapping[str, store.Part], go_on: GoOn) -> None:
+        """Give models their states back; those that come into memory later read theirs in their own time."""
+        is_now = True
+
+        def read(part: store.Part) -> bytes:
+            if is_now:
+                go_on()
+            return self._read(part)
+
+        try:
+            scorer.restore(_by_model(states, read))
+        finally:
+            is_now = False
+
+    def _read(self, part: store.Part) -> bytes:
+        return self._blobs.get(part.key, part.sha256)
+
+
+def _by_model(
+    parts: Mapping[str, store.Part], read: Callable[[store.Part], bytes]
+) -> dict[str, Callable[[], bytes]]:
+    return {name[len(_MODEL) :]: partial(read, part) for name, part in parts.items()}

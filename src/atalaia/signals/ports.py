@@ -30,10 +30,8 @@ class ScoredBlock(Protocol):
 class Pupil(Protocol):
     """A streaming model that is new here, and has to learn what was received since it was trained."""
 
-    numbers: NumberArray
-    """Its series, sorted."""
-    since_us: int
-    """It knows all points before then."""
+    shares: Sequence[tuple[NumberArray, int]]
+    """Its series, sorted, in shares: of each the numbers, and the time before which they know all points."""
 
     def teach(self, numbers: NumberArray, timestamps: IntArray, values: FloatArray) -> None:
         """Let it learn from points of its series, in order of time inside each."""
@@ -58,7 +56,7 @@ class Scorer(Protocol):
         ...
 
     def states(self) -> Iterable[tuple[str, bytes | None]]:
-        """Yield the name of each streaming model, and what it has learnt if that changed since the last time."""
+        """Yield the name of each streaming model that has caught up, and its state if that changed since."""
         ...
 
     def restore(self, states: Mapping[str, Callable[[], bytes]]) -> None:

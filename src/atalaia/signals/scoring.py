@@ -6,6 +6,9 @@ now and then, together with the number of the round that it covers. A process th
 and folds in the batches of the later rounds anew, so that one killed at any moment neither loses nor doubles
 anything. Points that are not newer than all before them (late or repeated ones) are kept in history, but raise no
 alarm and teach nothing.
+
+Work that may take longer than the lease renews it on the way, and is given up when the process is to stop: whoever
+follows next does it again.
 """
 
 import threading
@@ -64,6 +67,8 @@ class Scoring:
         self._telemetry = telemetry
         self._owner = owner_name()
         self._lock = threading.RLock()
+        self._stopping = threading.Event()
+        self._has_lease = False
         self._scratch = np.full(PAGE, -1, np.int64)
         self._renew_at = 0.0
         self._store_at = 0.0
@@ -71,20 +76,28 @@ class Scoring:
     def drain(self) -> bool:
         """Score the batches that wait, up to a bound; return whether there were any."""
         with self._lock:
+            if self._stopping.is_set():
+                return False
             try:
                 return self._leads() and self._follow()
-            except Stale:  # another process follows now; look whether it still does
+            except Stale as error:
+                _log.info("memory_forgotten", reason=error.detail)
                 self._memory.forget()
-                return True
+                return True  # if another process follows now: look whether it still does
+
+    def stop(self) -> None:
+        """Begin no further round, and give up what takes long; what it has learnt by then is not stored."""
+        self._stopping.set()
 
     def release(self) -> None:
-        """Store the memory, and let another process follow at once."""
+        """Stop, store the memory if it is whole, and let another process follow at once."""
+        self.stop()  # before the lock is taken: who holds it gives up
         with self._lock:
-            if not self._memory.is_live:
+            if not self._has_lease:
                 return
             try:
-                if self._memory.is_behind:
-                    self._memory.save(self._owner, self._scorer)
+                if self._memory.is_live and self._memory.is_behind:
+                    self._memory.save(self._owner, self._scorer, self._renew)
                 with self._database.write() as session:
                     store.own(session, self._owner).until = 0
             except Stale as error:
@@ -92,7 +105,7 @@ class Scoring:
             except Exception:
                 _log.exception("memory_not_stored")
             self._memory.forget()
-            self._renew_at = 0.0
+            self._has_lease = False
 
     def _follow(self) -> bool:
         if not self._memory.is_live:
@@ -119,6 +132,7 @@ class Scoring:
             history.mark_scored(session, [batch.id for batch in batches], row.round)
             facts = self._grow(session, points, scored)
             self._outbox.publish(session, *facts)
+        self._renewed()
         self._memory.round = row.round
         if opened := sum(isinstance(fact, AnomalyOpened) for fact in facts):
             self._telemetry.count("anomalies_opened_total", by=opened)
@@ -151,10 +165,11 @@ class Scoring:
         if is_free:
             with self._database.write() as session:
                 is_free = self._take(session)
+        self._has_lease = is_free
         if not is_free:
             self._memory.forget()
             return False
-        self._renew_at = time.monotonic() + self._settings.follow_lease_s / 3
+        self._renewed()
         return True
 
     def _take(self, session: Session) -> bool:
@@ -178,12 +193,42 @@ class Scoring:
     def _lease_end(self) -> int:
         return now_us() + int(self._settings.follow_lease_s * MICROS)
 
+    def _renewed(self) -> None:
+        self._renew_at = time.monotonic() + self._settings.follow_lease_s / 3
+
+    def _renew(self) -> None:
+        """Renew the lease if a third of it has passed.
+
+        Raises
+        ------
+        Stale
+            When another process follows now.
+        """
+        if time.monotonic() < self._renew_at:
+            return
+        with self._database.write() as session:
+            store.own(session, self._owner).until = self._lease_end()
+        self._renewed()
+
+    def _go_on(self) -> None:
+        """Renew the lease in the middle of what takes long, before each of its steps.
+
+        Raises
+        ------
+        Stale
+            When another process follows now, or this one is to stop.
+        """
+        if self._stopping.is_set():
+            raise Stale("lease_lost", "this process is to stop; whoever follows next does this again")
+        self._renew()
+
     def _recover(self) -> None:
         """Bring the memory to where the database is."""
-        if not self._memory.load(self._scorer):
+        if not self._memory.load(self._scorer, self._go_on):
             self._memory.begin(self._owner)
             self._rebuild()
         while True:
+            self._go_on()
             with self._database.read() as session:
                 batches = history.replayable(session, self._memory.round, _REPLAY_POINTS)
             if not batches:
@@ -202,6 +247,7 @@ class Scoring:
         columns = self._memory.live
         try:
             for part in self._past.parts(numbers, 0, 2**62, _REPLAY_POINTS, blocks_only=True):
+                self._go_on()
                 columns.receive(part.series)
                 columns.learn(part.series, part.timestamps, part.values)
         except Broken as error:  # what comes is scored all the same
@@ -210,7 +256,8 @@ class Scoring:
     def _teach(self) -> None:
         """Let streaming models that are new here learn what was scored since they were trained."""
         for pupil in self._scorer.pupils():
-            if not len(pupil.numbers):  # it has to learn once its series have points
+            self._go_on()
+            if not pupil.shares:  # it has to learn once its series have points
                 continue
             try:
                 self._catch_up(pupil)
@@ -221,19 +268,21 @@ class Scoring:
 
     def _catch_up(self, pupil: Pupil) -> None:
         columns = self._memory.live
-        newest = columns.newest(pupil.numbers)
-        if newest is None or newest <= pupil.since_us:
-            return
-        for part in self._past.parts(pupil.numbers.tolist(), pupil.since_us, newest + 1, _REPLAY_POINTS):
-            known = columns.known(part)  # the others are still to be scored
-            pupil.teach(known.series, known.timestamps, known.values)
+        for numbers, since_us in pupil.shares:
+            newest = columns.newest(numbers)
+            if newest is None or newest < since_us:
+                continue
+            for part in self._past.parts(numbers.tolist(), since_us, newest + 1, _REPLAY_POINTS):
+                self._go_on()
+                known = columns.known(part)  # the others are still to be scored
+                pupil.teach(known.series, known.timestamps, known.values)
 
     def _store_if_due(self) -> None:
         if time.monotonic() < self._store_at or not self._memory.is_behind:
             return
         started = time.monotonic()
         try:
-            self._memory.save(self._owner, self._scorer)
+            self._memory.save(self._owner, self._scorer, self._go_on)
         except BaseException:
             self._memory.forget()
             raise

@@ -114,6 +114,7 @@ class Signals:
 
     def stop(self) -> None:
         """Keep what was taken in, and stop following; what was learnt is stored for whoever follows next."""
+        self.scoring.stop()  # what takes long is given up meanwhile
         self.intake.stop()
         self.follower.stop()
         self.scoring.release()
