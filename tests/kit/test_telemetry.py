@@ -143,6 +143,66 @@ def test_counts_of_the_hot_path_are_read_when_they_are_scraped(telemetry: Teleme
     assert telemetry.render().count(b"# TYPE anomaly_predictions_total counter") == 1
 
 
+def loads(telemetry: Telemetry) -> dict[tuple[str, str], float]:
+    """Return how often each (series, source) was timed."""
+    families = text_string_to_metric_families(telemetry.render().decode())
+    samples = (sample for family in families for sample in family.samples)
+    return {
+        (sample.labels["series_id"], sample.labels["source"]): sample.value
+        for sample in samples
+        if sample.name == "model_load_duration_seconds_count"
+    }
+
+
+def test_beyond_a_bound_the_values_of_the_first_label_are_told_together(telemetry: Telemetry) -> None:
+    telemetry.bound("model_load_duration_seconds", 2, "(others)")
+    for name in ("a", "b", "c", "a", "d", "c"):
+        telemetry.time("model_load_duration_seconds", 0.1, name, "mlflow")
+    telemetry.time("model_load_duration_seconds", 0.1, "b", "local_cache")
+    telemetry.time("model_load_duration_seconds", 0.1, "e", "local_cache")
+    assert loads(telemetry) == {
+        ("a", "mlflow"): 2,
+        ("b", "mlflow"): 1,
+        ("(others)", "mlflow"): 3,
+        ("b", "local_cache"): 1,
+        ("(others)", "local_cache"): 1,
+    }
+
+
+def test_a_bound_of_none_tells_all_together(telemetry: Telemetry) -> None:
+    telemetry.bound("model_load_duration_seconds", 0, "(others)")
+    for name in ("a", "", "(others)"):
+        telemetry.time("model_load_duration_seconds", 0.1, name, "mlflow")
+    assert loads(telemetry) == {("(others)", "mlflow"): 3}
+
+
+def test_counters_have_bounds_too(telemetry: Telemetry) -> None:
+    telemetry.bound("model_drift_detected_total", 1, "(others)")
+    for name in ("a", "b", "c"):
+        telemetry.count("model_drift_detected_total", name)
+    assert read(telemetry, "model_drift_detected_total", series_id="a") == 1
+    assert read(telemetry, "model_drift_detected_total", series_id="(others)") == 2
+
+
+def test_threads_do_not_pass_a_bound_and_lose_nothing(telemetry: Telemetry) -> None:
+    telemetry.bound("model_load_duration_seconds", 50, "(others)")
+
+    def work(number: int) -> None:
+        for i in range(200):
+            telemetry.time("model_load_duration_seconds", 0.1, f"{(i + 25 * number) % 200}", "mlflow")
+
+    in_threads(8, work)
+    told = loads(telemetry)
+    assert len(told) == 51
+    assert {told[place] for place in told if place[0] != "(others)"} == {8}
+    assert sum(told.values()) == 1600
+
+
+def test_what_has_no_label_has_no_bound(telemetry: Telemetry) -> None:
+    with pytest.raises(AssertionError, match="no label"):
+        telemetry.bound("points_received_total", 1, "(others)")
+
+
 @pytest.mark.parametrize("label", ['qu"ote', "back\\slash", "new\nline", "温度", "a{b}=c,d", ""])
 def test_any_label_survives(telemetry: Telemetry, label: str) -> None:
     telemetry.count("model_drift_detected_total", label)
@@ -165,6 +225,7 @@ def test_a_name_that_is_not_in_the_table_is_a_mistake(telemetry: Telemetry) -> N
         lambda: telemetry.time("x_seconds", 1.0),
         lambda: telemetry.gauge("x", float),
         lambda: telemetry.counts("x_total", list),
+        lambda: telemetry.bound("x_total", 1, ""),
     ):
         with pytest.raises(KeyError):
             act()

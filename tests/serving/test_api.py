@@ -198,7 +198,9 @@ def test_a_batch_over_the_limit_is_refused_whole(open_serving: OpenPlace) -> Non
     [
         (b"", "invalid_json", ""),
         (b'{"points":[', "invalid_json", ""),
-        (b"{}", "invalid_request", ""),
+        (b"[]", "invalid_request", ""),
+        (b"{}", "invalid_request", "/series_ids"),
+        (b'{"points":null}', "invalid_request", "/series_ids"),
         (b'{"points":7}', "invalid_request", "/points"),
         (b'{"points":[7]}', "invalid_request", "/points/0"),
         (b'{"points":[{"series_id":7,"timestamp":1,"value":1}]}', "invalid_request", "/points/0/series_id"),
@@ -213,6 +215,93 @@ def test_a_batch_that_cannot_be_read_is_refused(place: Place, body: bytes, code:
     answer = call(place.app, "POST", "/api/v1/predict/batch", body)
     problem = answer.json()
     assert (answer.status, problem["code"], problem["errors"][0]["pointer"]) == (422, code, pointer)
+
+
+def columns(names: Any = ("a",), stamps: Any = (AT_S,), values: Any = (MEAN,), **more: Any) -> dict[str, Any]:
+    return {"series_ids": names, "timestamps": stamps, "values": values, **more}
+
+
+def numbers(series: Any = (1,), stamps: Any = (AT_S,), values: Any = (MEAN,), **more: Any) -> dict[str, Any]:
+    return {"series": series, "timestamps": stamps, "values": values, **more}
+
+
+BAD_COLUMNS = {
+    "rows beside columns": (columns(points=[]), "invalid_request", ["/series_ids", "/timestamps", "/values"]),
+    "rows beside one column": ({"points": [], "values": [1]}, "invalid_request", ["/values"]),
+    "ids beside numbers": (columns(series=[1]), "invalid_request", ["/series"]),
+    "no series": ({"timestamps": [1], "values": [1]}, "invalid_request", ["/series_ids"]),
+    "ids alone": ({"series_ids": ["a"]}, "invalid_request", ["/timestamps", "/values"]),
+    "numbers alone": ({"series": [1]}, "invalid_request", ["/timestamps", "/values"]),
+    "a column of null": (numbers(values=None), "invalid_request", ["/values"]),
+    "a column that is none": (columns(names="aaa"), "invalid_request", ["/series_ids"]),
+    "a column too many": (columns(colour=["red"]), "invalid_request", [""]),
+    "a number for an id": (columns(names=["a", 7]), "invalid_request", ["/series_ids/1"]),
+    "an id for a number": (numbers(series=[1, "a"]), "invalid_request", ["/series/1"]),
+    "a number of none": (numbers(series=[1, 0]), "invalid_request", ["/series/1"]),
+    "a negative number": (numbers(series=[-1]), "invalid_request", ["/series/0"]),
+    "a fraction of a number": (numbers(series=[1.5]), "invalid_request", ["/series/0"]),
+    "a number beyond int32": (numbers(series=[1, 1, 2**31]), "invalid_request", ["/series/2"]),
+    "a number beyond all integers": (numbers(series=[10**40]), "invalid_request", ["/series/0"]),
+    "a null for a value": (columns(values=[None]), "invalid_request", ["/values/0"]),
+    "a text for a value": (columns(values=["1"]), "invalid_request", ["/values/0"]),
+    "a list for a time": (columns(stamps=[[]]), "invalid_request", ["/timestamps/0"]),
+    "NaN": (b'{"series":[1],"timestamps":[1],"values":[NaN]}', "invalid_json", [""]),
+    "a value beyond all floats": (
+        b'{"series":[1],"timestamps":[1],"values":[1e999]}',
+        "invalid_request",
+        ["/values/0"],
+    ),
+    "a time beyond all floats": (
+        b'{"series":[1],"timestamps":[1,1e999],"values":[1,1]}',
+        "invalid_request",
+        ["/timestamps/1"],
+    ),
+    "columns of different lengths": (columns(values=[1, 2]), "invalid_points", ["/values"]),
+    "no values at all": (numbers(values=[]), "invalid_points", ["/values"]),
+    "milliseconds": (
+        columns(["a"] * 3, [1, AT_S * 1000, -1], [1] * 3),
+        "invalid_time",
+        ["/timestamps/1", "/timestamps/2"],
+    ),
+    "a time without a zone": (columns(["a"] * 2, [1, "2024-01-01"], [1] * 2), "invalid_time", ["/timestamps/1"]),
+    "a text that is no time": (columns(stamps=["now"]), "invalid_time", ["/timestamps/0"]),
+    "ids that cannot be": (
+        columns(["a", " a", "bare", "", " a"], [1] * 5, [1] * 5),
+        "invalid_id",
+        ["/series_ids/1", "/series_ids/3", "/series_ids/4"],
+    ),
+    "a lone surrogate": (b'{"series_ids":["\\ud800"],"timestamps":[1],"values":[1]}', "invalid_json", [""]),
+    "brackets without end": (b'{"series_ids":' + b"[" * 5_000, "invalid_request", ["/series_ids/0"]),
+}
+
+
+@pytest.mark.parametrize("what", BAD_COLUMNS)
+def test_bad_columns_are_refused_whole_with_their_places(place: Place, what: str) -> None:
+    body, code, pointers = BAD_COLUMNS[what]
+    place.promote(series("a"))
+    answer = call(place.app, "POST", "/api/v1/predict/batch", body)
+    problem = answer.json()
+    assert (answer.status, problem["code"]) == (422, code), problem
+    assert [fault["pointer"] for fault in problem["errors"]] == pointers
+    assert place.serving.counts("a", 0) == (0, 0)
+
+
+def test_no_more_than_twenty_bad_places_of_a_column_are_named(place: Place) -> None:
+    answer = call(place.app, "POST", "/api/v1/predict/batch", columns(["a"] * 99, [-1] * 99, [1] * 99))
+    assert len(answer.json()["errors"]) == 20
+    assert "and 98 more" in answer.json()["detail"]
+
+
+def test_columns_over_the_limit_are_refused_whole(open_serving: OpenPlace) -> None:
+    place = open_serving(max_batch_points=3)
+    for form, name in ((columns, "a"), (numbers, 1)):
+        body = [form([name] * n, [AT_S] * n, [MEAN] * n) for n in (3, 4)]
+        taken, refused = (call(place.app, "POST", "/api/v1/predict/batch", one) for one in body)
+        assert taken.status == 200
+        assert (refused.status, refused.json()["code"]) == (422, "invalid_points")
+        assert refused.json()["errors"][0]["pointer"] == ("/series_ids" if name == "a" else "/series")
+    crowd = b'{"series":[' + b"1," * 10_000
+    assert call(place.app, "POST", "/api/v1/predict/batch", crowd).json()["code"] == "invalid_points"
 
 
 def reload(place: Place, name: str) -> Answer:

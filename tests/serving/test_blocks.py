@@ -3,8 +3,10 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,7 +16,7 @@ from atalaia.core.clock import MICROS
 from atalaia.core.models import Deployment, ModelKey, Scope, Stage
 from atalaia.core.points import Group, IntArray
 from atalaia.core.scores import Source
-from atalaia.serving.blocks import Block
+from atalaia.serving.blocks import Block, score_bands
 from atalaia.serving.cache import Loaded
 from atalaia.serving.routing import (
     CHALLENGED,
@@ -28,6 +30,7 @@ from atalaia.serving.routing import (
     change_to,
     change_to_none,
     counts_of,
+    slot_of,
 )
 from atalaia.serving.streams import Streams
 from tests.serving.builders import MEAN, START_US, STD, fleet, model_of, series
@@ -138,6 +141,49 @@ def test_points_that_were_counted_before_are_not_counted_again() -> None:
     routes = routes_to(PUMPS, OVENS)
     block_of(routes, [0, 4], [MEAN, MEAN], counted=False)
     assert not counts_of(routes.columns.cells).any()
+
+
+def test_a_model_that_comes_and_goes_meanwhile_neither_answers_nor_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    routes, last = routes_to(PUMPS, OVENS), loaded(fleet("pumps"), model_of("a", "b", mean=7.0))
+    old = slot_of(int(routes.columns.cells[routes.index_of["a"], 4]))
+
+    def promote(one: Loaded, before: int) -> int:
+        slot = routes.add(one)
+        routes.swap([change_to(one.model, slot, CHAMPION, routes.indexes(["a", "b"]), np.arange(2))])
+        routes.drop([before])
+        return slot
+
+    def late(*args: Any) -> int:
+        monkeypatch.undo()
+        between = promote(loaded(fleet("pumps"), model_of("a", "b", mean=-7.0)), old)
+        told: int = score_bands(*args)
+        promote(last, between)
+        return told
+
+    monkeypatch.setattr("atalaia.serving.blocks.score_bands", late)
+    block = block_of(routes, [0, 4, 3, 0], [7.0, 10.0, MEAN, 7.0])
+    assert block.at(0) == (last, 0)
+    assert block.alarm.tolist() == [False, False, True, False]
+    counts = counts_of(routes.columns.cells)
+    assert {name: counts[routes.index_of[name], :2].tolist() for name in ("a", "b", "c", "d")} == {
+        "a": [2, 0],
+        "b": [1, 1],
+        "c": [1, 0],
+        "d": [0, 0],
+    }
+
+
+def test_a_block_that_was_begun_before_there_were_more_series_counts_all_the_same() -> None:
+    routes = routes_to(PUMPS)
+
+    def slowly(name: str) -> tuple[Loaded, int] | None:
+        routes.indexes([f"new{i}" for i in range(5_000)])
+        return find(name)
+
+    numbers = np.array([IDS.index("lazy") + 1, 1], np.int32)
+    Block(routes, numbers, at(2), np.array([-7.0, MEAN]), slowly)
+    counts = counts_of(routes.columns.cells)
+    assert [counts[routes.index_of[name], SCORED] for name in ("lazy", "a")] == [1, 1]
 
 
 def test_series_may_be_named_by_their_index() -> None:

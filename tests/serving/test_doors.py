@@ -212,6 +212,86 @@ def test_the_log_of_predictions_can_be_turned_off(open_serving: OpenPlace) -> No
     assert logged(place) == []
 
 
+# columns
+
+
+def columns(place: Place, *points: tuple[str, float], names: bool = True, query: str = "") -> Answer:
+    ids = [name for name, _ in points]
+    series = {"series_ids": ids} if names else {"series": [place.known.number(name) for name in ids]}
+    body = {**series, "timestamps": [AT_S] * len(points), "values": [value for _, value in points]}
+    return call(place.app, "POST", f"/api/v1/predict/batch{query}", body)
+
+
+@pytest.mark.parametrize("names", [True, False], ids=["names", "numbers"])
+def test_columns_are_answered_by_columns(place: Place, names: bool) -> None:
+    place.promote(fleet("pumps"), "a", "b")
+    place.promote(series("lone"))
+    sent = (("a", FAR), ("nobody", 1.0), ("lone", MEAN), ("b", MEAN), ("a", MEAN))
+    answer = columns(place, *sent, names=names)
+    told = answer.json()
+    assert (answer.status, answer.headers["content-type"], list(told)) == (
+        200,
+        "application/json",
+        ["anomaly", "anomaly_score"],
+    )
+    assert told["anomaly"] == [True, False, False, False, False]
+    assert told["anomaly_score"][0] == pytest.approx(2.0)
+    assert [score is None for score in told["anomaly_score"]] == [False, True, False, False, False]
+    assert place.serving.counts("a", 0) == (2, 1)
+    only = columns(place, *sent, names=names, query="?only=anomalies").json()
+    assert only == {"row": [0], "anomaly_score": told["anomaly_score"][:1]}
+
+
+@pytest.mark.parametrize("names", [True, False], ids=["names", "numbers"])
+def test_columns_wait_in_a_thread_for_a_model_alone(place: Place, threads: list[str], names: bool) -> None:
+    place.promote(fleet("pumps"), "a", "b")
+    place.promote(series("lone"))
+    assert columns(place, ("a", MEAN), ("nobody", 1.0), names=names).status == 200
+    assert threads == []
+    first = columns(place, ("a", MEAN), ("lone", FAR), names=names).json()
+    assert (first["anomaly"], len(threads)) == ([False, True], 1)
+    again = columns(place, ("a", MEAN), ("lone", FAR), names=names).json()
+    assert (again, len(threads)) == (first, 1)
+
+
+@pytest.mark.parametrize("names", [True, False], ids=["names", "numbers"])
+def test_long_columns_are_worked_on_in_a_thread(place: Place, threads: list[str], names: bool) -> None:
+    place.promote(fleet("pumps"), "a")
+    told = columns(place, *[("a", FAR)] * 5_000, names=names).json()
+    assert (len(told["anomaly"]), all(told["anomaly"]), len(threads)) == (5_000, True, 1)
+
+
+@pytest.mark.parametrize("names", [True, False], ids=["names", "numbers"])
+def test_columns_without_points_have_an_answer_without_any(place: Place, names: bool) -> None:
+    assert columns(place, names=names).json() == {"anomaly": [], "anomaly_score": []}
+
+
+def test_times_of_columns_may_be_written_in_any_way(place: Place) -> None:
+    place.deploy(fleet("pumps"), model("seasonal_profile", "a"))
+    stamps = [AT_S, AT_S + 0.25, "2023-11-14T22:13:20Z", "2023-11-14T23:13:20.25+01:00"]
+    told = [
+        call(
+            place.app,
+            "POST",
+            "/api/v1/predict/batch",
+            {"series_ids": ["a"] * n, "timestamps": at, "values": [9] * n},
+        )
+        for n, at in ((4, stamps), (2, stamps[:2]))
+    ]
+    mixed, plain = (answer.json()["anomaly_score"] for answer in told)
+    assert mixed == plain * 2
+    one = call(place.app, "POST", "/api/v1/predict/a", {"timestamp": stamps[1], "value": 9})
+    assert one.json()["anomaly_score"] == plain[1]
+
+
+def test_a_column_says_what_a_stream_and_rows_say(place: Place) -> None:
+    place.promote(fleet("pumps"), "a", "b")
+    sent = (("a", FAR), ("b", MEAN), ("b", -1.7e308), ("a", 5e-324))
+    told = columns(place, *sent).json()
+    rows = batch(place, *sent).json()["predictions"]
+    assert told == {name: [row[name] for row in rows] for name in told} == arrow(place, **columns_of(place, *sent))
+
+
 # Arrow
 
 

@@ -1,8 +1,10 @@
 """Routes: every series has a champion and perhaps a challenger, and nobody ever sees half of two versions."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +18,6 @@ from atalaia.serving.routing import (
     CHAMPION,
     NO_MODEL,
     NOT_LOADED,
-    Columns,
     Routes,
     change_to,
     change_to_none,
@@ -105,6 +106,33 @@ def test_there_is_room_for_any_number_of_series_and_nothing_is_lost() -> None:
     assert routes.found(routes.index_of["s4899"]) == NO_MODEL
 
 
+@pytest.mark.parametrize("reserved", [1 << 22, 1_024])
+def test_what_was_begun_before_there_were_more_series_still_points_and_counts(
+    monkeypatch: pytest.MonkeyPatch, reserved: int
+) -> None:
+    monkeypatch.setattr("atalaia.serving.routing._RESERVED", reserved)
+    routes, one = Routes(), loaded("a", "b")
+    send(routes, one)
+    held = routes.columns
+    held.cells[1, 6] += 2
+    routes.indexes([f"s{i}" for i in range(50_000)])
+    held.cells[1, 6] += 3
+    kept = 5 if reserved > 50_000 else 2  # beyond what is reserved, cells are copied
+    assert counts_of(routes.columns.cells)[1].tolist() == [kept, 0, 0, 0]
+    assert routes.found(1) == (one, 1)
+    last = routes.index_of["s49999"]
+    assert (routes.found(last), routes.found(last, CHALLENGER)) == (NO_MODEL, NO_MODEL)
+    assert not counts_of(routes.columns.cells)[2:].any()
+    assert np.isnan(routes.columns.bands[2:, :4]).all()
+
+
+def test_series_that_may_come_cost_no_memory() -> None:
+    process = psutil.Process()
+    before = process.memory_info().rss
+    many = [Routes() for _ in range(20)]
+    assert process.memory_info().rss - before < len(many) * 2**20
+
+
 def test_an_index_stays_whatever_order_series_come_in() -> None:
     routes = Routes()
     assert routes.indexes(["b", "a", "b"]).tolist() == [0, 1, 0]
@@ -134,28 +162,36 @@ def test_places_are_looked_up_together() -> None:
     assert routes.look_up(np.array([], np.int32))[1] == []
 
 
-def test_whoever_read_places_before_a_promotion_still_finds_the_old_model() -> None:
-    routes = Routes()
-    old = loaded("a")
-    slot = send(routes, old)
-    before, places = routes.models, np.array([0])
-    gather_places(routes.columns.cells, np.array([0], np.int32), places)
-    send(routes, loaded("a", number=2))
-    routes.drop([slot])
-    held = routes.holding(before, places)
-    assert held is not None
-    assert held[slot_of(int(places[0]))] is old
-
-
-def test_places_of_a_model_that_came_and_went_must_be_read_anew() -> None:
+def test_places_that_changed_after_they_were_counted_are_not_read() -> None:
     routes = Routes()
     send(routes, loaded("a"))
-    before, places = routes.models, np.array([0])
-    between = send(routes, loaded("a", number=2))
-    gather_places(routes.columns.cells, np.array([0], np.int32), places)
-    send(routes, loaded("a", number=3))
-    routes.drop([between])
-    assert routes.holding(before, places) is None
+    asked, places = np.array([0], np.int32), np.array([7])
+    seen = routes.swaps.item()
+    assert gather_places(routes.columns.cells, asked, places, routes.swaps, seen)
+    send(routes, loaded("a", number=2))
+    before = places.tolist()
+    assert not gather_places(routes.columns.cells, asked, places, routes.swaps, seen)
+    assert places.tolist() == before
+
+
+def test_a_model_that_comes_and_goes_while_places_are_looked_up_answers_for_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    routes, last = Routes(), loaded("a", number=3)
+    old = send(routes, loaded("a"))
+
+    def late(*args: Any) -> bool:
+        monkeypatch.undo()
+        between = send(routes, loaded("a", number=2))
+        routes.drop([old])
+        told = gather_places(*args)
+        send(routes, last)
+        routes.drop([between])
+        return told
+
+    monkeypatch.setattr("atalaia.serving.routing.gather_places", late)
+    models, (place,) = routes.look_up(np.array([0], np.int32))
+    assert models[slot_of(place)] is last
 
 
 # counts
@@ -216,15 +252,6 @@ def test_answers_without_a_model_are_counted_apart() -> None:
     assert told(routes) == (1, 0, None)
     send(routes, loaded("a"), version=v1)
     assert told(routes) == (0, 0, (fleet("pumps"), 1))
-
-
-def test_columns_that_are_not_counted_leave_no_trace() -> None:
-    routes = Routes()
-    send(routes, loaded("a"))
-    other = routes.columns.uncounted()
-    other.cells[0, 6] += 1
-    assert isinstance(other, Columns)
-    assert counts_of(routes.columns.cells)[0, 0] == 0
 
 
 # whatever happens

@@ -103,6 +103,20 @@ def test_the_cache_is_shown_in_the_metrics(place: Place) -> None:
     assert (place.loads("mlflow"), place.loads("fallback")) == (1, 0)
 
 
+def test_times_of_loads_are_told_of_so_many_series_alone(open_serving: OpenPlace) -> None:
+    place = open_serving(metrics_max_series=2)
+    place.known.fill("bare")
+    for name in ("a", "b", "c"):
+        place.promote(series(name))
+    place.predict(*[(name, MEAN) for name in ("a", "b", "c", "bare")])
+    assert place.metric("model_load_duration_seconds_count") == {
+        '{series_id="a",source="mlflow"}': 1.0,
+        '{series_id="b",source="mlflow"}': 1.0,
+        '{series_id="(others)",source="mlflow"}': 1.0,
+        '{series_id="(others)",source="fallback"}': 1.0,
+    }
+
+
 def test_a_block_of_arriving_points_is_scored_and_counted(place: Place) -> None:
     place.promote(fleet("pumps"), "a", "b")
     names = ("a", "b", "bare", "b", "a")

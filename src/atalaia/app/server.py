@@ -29,12 +29,21 @@ from atalaia.serving import api as serving_api
 from atalaia.serving.doors import PredictionDoors
 from atalaia.serving.inference_api import InferenceApi
 from atalaia.serving.oip import InferenceDoors
-from atalaia.serving.schemas import BatchIn, PredictIn
+from atalaia.serving.schemas import BatchColumns, BatchIn, BatchNumbers, PredictIn
 from atalaia.signals import api as signals_api
 from atalaia.signals.doors import PointDoors
 from atalaia.signals.schemas import PointColumns, PointNumbers, PointRows
 
-_NOT_SEEN_BY_FASTAPI = (PointRows, PointColumns, PointNumbers, PredictIn, BatchIn, ProblemOut)
+_NOT_SEEN_BY_FASTAPI = (
+    PointRows,
+    PointColumns,
+    PointNumbers,
+    PredictIn,
+    BatchIn,
+    BatchColumns,
+    BatchNumbers,
+    ProblemOut,
+)
 _STATIC = "/docs/static"
 _PROBLEM = {
     "description": "A problem",

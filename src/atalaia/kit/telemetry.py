@@ -4,6 +4,7 @@
 """
 
 import math
+import threading
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -54,7 +55,12 @@ METRICS: tuple[MetricName, ...] = (
         ("model_id", "model_version", "outcome"),
         "Points that a challenger scored beside its champion, by whether the two agreed.",
     ),
-    MetricName("model_load_duration_seconds", "histogram", ("series_id", "source"), "Time to load a model."),
+    MetricName(
+        "model_load_duration_seconds",
+        "histogram",
+        ("series_id", "source"),
+        "Time to load a model; those of further series are told together.",
+    ),
     MetricName("model_cache_hit_rate", "gauge", (), "Share of predictions that found their model loaded."),
     MetricName("model_cache_bytes", "gauge", (), "Memory that loaded models take."),
     MetricName("training_queue_depth", "gauge", (), "Trainings that wait or run."),
@@ -84,6 +90,7 @@ class Telemetry:
         self.registry = CollectorRegistry()
         self._counters: dict[str, Counter] = {}
         self._histograms: dict[str, Histogram] = {}
+        self._bounds: dict[str, _Bound] = {}
         self.requests = RequestCounts()
         self.registry.register(_Requests(self.requests))
         for metric in METRICS:
@@ -101,11 +108,19 @@ class Telemetry:
     def count(self, name: str, *labels: str, by: float = 1) -> None:
         """Add `by` to the counter `name`."""
         counter = self._counters[name]
-        (counter.labels(*labels) if labels else counter).inc(by)
+        (counter.labels(*self._bounded(name, labels)) if labels else counter).inc(by)
 
     def time(self, name: str, seconds: float, *labels: str) -> None:
         """Note that something took `seconds` in the histogram `name`."""
-        self._histograms[name].labels(*labels).observe(seconds)
+        self._histograms[name].labels(*self._bounded(name, labels)).observe(seconds)
+
+    def bound(self, name: str, most: int, others: str) -> None:
+        """Let `count` or `time` tell `most` values of the first label of `name` one by one: those that come first.
+
+        All others stand together under `others`. A child of a histogram takes about 4 kB, for ever.
+        """
+        assert _BY_NAME[name].labels, "there is no label to bound"
+        self._bounds[name] = _Bound(most, others)
 
     def gauge(self, name: str, read: Callable[[], float]) -> None:
         """Let the gauge `name` show what `read` returns when it is scraped, NaN while that fails."""
@@ -123,6 +138,29 @@ class Telemetry:
     def render(self) -> bytes:
         """Return all metrics in the Prometheus text format."""
         return generate_latest(self.registry)
+
+    def _bounded(self, name: str, labels: tuple[str, ...]) -> tuple[str, ...]:
+        bound = self._bounds.get(name)
+        return labels if bound is None else (bound.told(labels[0]), *labels[1:])
+
+
+class _Bound:
+    """Which values of a label are told one by one."""
+
+    def __init__(self, most: int, others: str) -> None:
+        self._most = most
+        self._others = others
+        self._values: set[str] = set()
+        self._lock = threading.Lock()
+
+    def told(self, value: str) -> str:
+        """Return how a value is told."""
+        if value in self._values:
+            return value
+        with self._lock:  # two threads may bring the last value that there is room for
+            if len(self._values) < self._most:
+                self._values.add(value)
+            return value if value in self._values else self._others
 
 
 class RequestCounts:

@@ -1,5 +1,7 @@
 """HTTP doors of serving. Those that are hot are documented here and answered in front, see `serving.doors`."""
 
+from typing import Any
+
 from fastapi import APIRouter, Request, Response
 
 from atalaia.kit.web.hot import through
@@ -7,14 +9,29 @@ from atalaia.serving import schemas
 from atalaia.serving.doors import PredictionDoors, documented
 from atalaia.serving.service import Serving
 
+_ONLY: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": "only",
+            "in": "query",
+            "schema": {"type": "string", "enum": ["anomalies"]},
+            "description": "Let the answer to columns hold the anomalous points alone.",
+        }
+    ]
+}
+
 
 def serving_router(serving: Serving, doors: PredictionDoors) -> APIRouter:
     """Return the doors of prediction."""
     router = APIRouter(prefix="/api/v1", tags=["prediction"])
 
-    @router.post("/predict/batch", response_model=schemas.Predictions, openapi_extra=documented("BatchIn"))
+    @router.post(
+        "/predict/batch",
+        response_model=schemas.Predictions | schemas.ScoreColumns | schemas.AnomalousRows,
+        openapi_extra=documented("BatchIn", "BatchColumns", "BatchNumbers") | _ONLY,
+    )
     async def predict_batch(request: Request) -> Response:
-        """Score points of many series; each point answers for itself."""
+        """Score points of many series; rows are answered one by one, columns by columns."""
         return await through(doors.predict_batch, request)
 
     @router.post(

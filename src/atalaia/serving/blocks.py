@@ -77,11 +77,12 @@ class Block:
         n = len(values)
         self._numbers, self._timestamps, self._values = numbers, timestamps, values
         self._streams = streams
+        self._counted = counted
         self._told: dict[int, tuple[IntArray, Scores]] = {}
         self.score, self.places = np.empty(n), np.empty(n, np.int64)
         waiting = np.empty(n, np.int64)
         challenger = np.empty(n if routes.has_challengers else 0)
-        found = self._score_bands(routes, challenger, waiting, by_index, counted)
+        found = self._score_bands(routes, challenger, waiting, by_index)
         self.alarm = self.score > THRESHOLD
         self.loaded_for = 0
         if found:
@@ -127,23 +128,20 @@ class Block:
         assert place >= 0, "no model scored this point"
         return self._models[slot_of(place)], row_of(place)
 
-    def _score_bands(
-        self, routes: Routes, challenger: FloatArray, waiting: IntArray, by_index: bool, counted: bool
-    ) -> int:
+    def _score_bands(self, routes: Routes, challenger: FloatArray, waiting: IntArray, by_index: bool) -> int:
         """Score what has plain bands, and note which models these were; return how many points wait for more."""
         while True:
-            models, columns = routes.models, routes.columns
+            seen = routes.swaps.item()
+            columns, models = routes.columns, routes.models
             if by_index:
                 columns = columns.with_numbers(np.arange(len(columns), dtype=np.int32))
-            if not counted:
-                columns = columns.uncounted()
-            arrays = (columns.by_number, columns.cells, columns.bands, self._numbers, self._values)
-            found = score_bands(*arrays, self.score, challenger, self.places, waiting)
-            held = routes.holding(models, self.places)
-            if held is not None:
-                self._columns, self._models = columns, held
+            arrays = (columns.by_number, columns.cells, self._numbers, self._values)
+            told = (self.score, challenger, self.places, waiting)
+            found = score_bands(*arrays, *told, self._counted, routes.swaps, seen)
+            if found >= 0:
+                self._columns, self._models = columns, models
                 return found
-            # A model came and went within these few lines; once more.
+            # Places changed within these few lines; once more. Nothing was scored, nor counted.
 
     def _load(
         self, waiting: IntArray, names: Sequence[str], find: Callable[[str], tuple[Loaded, int] | None]
@@ -179,8 +177,9 @@ class Block:
                 if slot in self._models:  # else it came after the champions were looked up
                     challenger[points] = self._ask(slot, places, points)[0].score
             challenger = challenger[waiting]
-        at = self.places[waiting]
-        count(self._columns.by_number, self._columns.cells, numbers, at, self.score[waiting], challenger)
+        if self._counted:
+            at = self.places[waiting]
+            count(self._columns.by_number, self._columns.cells, numbers, at, self.score[waiting], challenger)
 
     def _ask(self, slot: int, places: IntArray, points: IntArray) -> tuple[Scores, NDArray[np.bool_]]:
         loaded = self._models[slot]
@@ -208,19 +207,24 @@ def by_slot(places: IntArray, points: IntArray) -> Iterator[tuple[int, IntArray]
 def score_bands(
     by_number: NumberArray,
     cells: NDArray[np.int64],
-    bands: Any,
     numbers: NumberArray,
     values: FloatArray,
     score: FloatArray,
     challenger: FloatArray,
     place: IntArray,
     waiting: IntArray,
+    counted: bool,
+    swaps: IntArray,
+    seen: int,
 ) -> int:
-    """Score and count the points whose models have plain bands; return how many others there are.
+    """Score, and if they are `counted` count, the points whose models have plain bands; return how many others.
 
     Writes `score`, `challenger` (unless its length is 0) and `place`, and into `waiting` the positions of the
-    others.
+    others. Does nothing and returns -1 when `swaps` is not what was `seen`, see `Routes`.
     """
+    if swaps[0] != seen:
+        return -1
+    bands: Any = cells.view(np.float64)
     others = 0
     challenged = len(challenger) > 0
     for i in range(len(numbers)):
@@ -242,7 +246,7 @@ def score_bands(
         if waits:
             waiting[others] = i
             others += 1
-        elif at >= 0:
+        elif counted and at >= 0:
             _count(cells, index, one, other)
     return others
 

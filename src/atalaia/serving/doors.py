@@ -1,7 +1,8 @@
-"""Hot doors of serving: predictions, as JSON or as an Arrow stream."""
+"""Hot doors of serving: predictions, as JSON (rows or columns) or as an Arrow stream."""
 
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Container, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -11,13 +12,14 @@ from numpy.typing import NDArray
 
 from atalaia.core.clock import utc_now
 from atalaia.core.errors import AtalaiaError, Fault, Invalid
+from atalaia.core.points import FloatArray, IntArray, NumberArray
 from atalaia.core.scores import Score
 from atalaia.core.series import check_id
 from atalaia.kit.arrow_stream import ARROW, points_from_stream, scores_to_stream
 from atalaia.kit.logs import EventLog
 from atalaia.kit.web.doors import Answer, Call, HotRoute, json_answer
 from atalaia.kit.web.hot import LARGE_BYTES, in_thread
-from atalaia.kit.web.wire import check_crowd, decode, parse_time
+from atalaia.kit.web.wire import check_crowd, decode, parse_time, parse_times, refuse_places
 from atalaia.serving import schemas
 from atalaia.serving.service import PointToScore, Serving
 
@@ -44,6 +46,16 @@ class _PredictionEvent(msgspec.Struct, gc=False):
     timestamp: datetime
     event: str = "prediction"
     level: str = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """Points to score, whose series are named by their numbers, or else by their ids."""
+
+    numbers: NumberArray | None
+    names: Sequence[str] | None
+    timestamps: IntArray
+    values: FloatArray
 
 
 class PredictionDoors:
@@ -78,12 +90,17 @@ class PredictionDoors:
         return self._answered(call, _only(self._serving.predict([_point_of(call)])), started)
 
     def predict_batch(self, call: Call) -> Answer | Awaitable[Answer]:
-        """Score points of many series; each point answers for itself. An Arrow stream is answered by one."""
+        """Score points of many series; rows are answered one by one, columns and Arrow streams by their like."""
         if call.header(b"content-type").partition(";")[0].strip().lower() == ARROW:
             return in_thread(lambda: self._stream(call))
         if len(call.body) > LARGE_BYTES:
             return in_thread(lambda: self._batch(call))
-        sent, points = self._points(call)
+        sent = self._sent(call)
+        if isinstance(sent, _Columns):
+            if self._serving.must_load(sent.numbers, sent.names):
+                return in_thread(lambda: self._columns_answered(call, sent))
+            return self._columns_answered(call, sent)
+        points = _points(sent)
         started = time.perf_counter()
         good = [point for point in points if isinstance(point, PointToScore)]
         scores = self._serving.predict_all_now(good)
@@ -92,23 +109,33 @@ class PredictionDoors:
         return self._batch_answered(call, sent, _merged(points, [score for score in scores if score]), started)
 
     def _stream(self, call: Call) -> Answer:
-        """Score an Arrow stream; with ``only=anomalies`` the answer holds those alone, and their rows."""
         sent = points_from_stream(call.body, self._serving.settings.max_batch_points)
+        indexes: list[int] = [] if sent.indexes is None else sent.indexes.tolist()
+        names = [sent.ids[i] for i in indexes]
+        told = self._scored(call, _Columns(sent.numbers, names, sent.timestamps, sent.values))
+        return Answer(scores_to_stream(told), content_type=ARROW.encode())
+
+    def _columns_answered(self, call: Call, sent: _Columns) -> Answer:
+        told = self._scored(call, sent)
+        return json_answer({name: column.tolist() for name, column in told.items()})  # NaN becomes null
+
+    def _scored(self, call: Call, sent: _Columns) -> dict[str, NDArray[Any]]:
+        """Score columns; with ``only=anomalies`` the answer holds those alone, and their rows."""
+        at = (sent.timestamps, sent.values)
         if sent.numbers is not None:
-            block = self._serving.score_block(sent.numbers, sent.timestamps, sent.values)
+            block = self._serving.score_block(sent.numbers, *at)
         else:
-            indexes: list[int] = [] if sent.indexes is None else sent.indexes.tolist()
-            names = [sent.ids[i] for i in indexes]
-            block = self._serving.score_named(names, sent.timestamps, sent.values)
+            block = self._serving.score_named(sent.names or (), *at)
         if b"only=anomalies" in call.query.split(b"&"):
             rows = np.flatnonzero(block.alarm)
-            columns: dict[str, NDArray[Any]] = {"row": rows, "anomaly_score": block.score[rows]}
-        else:
-            columns = {"anomaly": block.alarm, "anomaly_score": block.score}
-        return Answer(scores_to_stream(columns), content_type=ARROW.encode())
+            return {"row": rows, "anomaly_score": block.score[rows]}
+        return {"anomaly": block.alarm, "anomaly_score": block.score}
 
     def _batch(self, call: Call) -> Answer:
-        sent, points = self._points(call)
+        sent = self._sent(call)
+        if isinstance(sent, _Columns):
+            return self._columns_answered(call, sent)
+        points = _points(sent)
         started = time.perf_counter()
         good = self._serving.predict([point for point in points if isinstance(point, PointToScore)])
         return self._batch_answered(call, sent, _merged(points, good), started)
@@ -127,14 +154,16 @@ class PredictionDoors:
         answers = [score or next(others) for score in scores]
         return self._batch_answered(call, sent, _merged(points, answers), started)
 
-    def _points(self, call: Call) -> tuple[Sequence[schemas.RowBody], list[PointToScore | AtalaiaError]]:
+    def _sent(self, call: Call) -> Sequence[schemas.RowBody] | _Columns:
+        """Return what a body of JSON brings."""
         most = self._serving.settings.max_batch_points
         check_crowd(call.body, most)
-        sent = decode(call.body, _batch).points
-        if len(sent) > most:
-            detail = f"{len(sent)} points are too many for one request, at most {most}"
-            raise Invalid("invalid_points", detail, faults=[Fault("/points", detail)])
-        return sent, [_checked(row, i) for i, row in enumerate(sent)]
+        sent = decode(call.body, _batch)
+        _check_form(sent)
+        if sent.points is not None:
+            _check_count(len(sent.points), most, "/points")
+            return sent.points
+        return _columns(sent, most, self._serving.models.routes.index_of)
 
     def _batch_answered(
         self,
@@ -178,6 +207,10 @@ def _point_of(call: Call) -> PointToScore:
     return PointToScore(call.name, parse_time(sent.timestamp, "/timestamp"), sent.value)
 
 
+def _points(rows: Sequence[schemas.RowBody]) -> list[PointToScore | AtalaiaError]:
+    return [_checked(row, i) for i, row in enumerate(rows)]
+
+
 def _checked(row: schemas.RowBody, position: int) -> PointToScore | AtalaiaError:
     try:
         series_id = check_id(row.series_id, f"/points/{position}/series_id")
@@ -201,7 +234,71 @@ def _only(answers: Sequence[Score | AtalaiaError]) -> Score:
     return answer
 
 
-def documented(name: str) -> dict[str, Any]:
-    """Return what OpenAPI is told of a body that a hot door reads by itself."""
-    schema = {"$ref": f"#/components/schemas/{name}"}
+def _check_form(sent: schemas.BatchBody) -> None:
+    """Refuse a body that is neither rows, nor columns that name their series in one way."""
+    columns = {
+        "series_ids": sent.series_ids,
+        "series": sent.series,
+        "timestamps": sent.timestamps,
+        "values": sent.values,
+    }
+    there = [name for name, column in columns.items() if column is not None]
+    if sent.points is not None:
+        faults = [Fault(f"/{name}", "stands beside `points`") for name in there]
+    elif sent.series is not None and sent.series_ids is not None:
+        faults = [Fault("/series", "stands beside `series_ids`")]
+    else:
+        wanted = ("series_ids" if sent.series is None else "series", "timestamps", "values")
+        faults = [Fault(f"/{name}", "is missing") for name in wanted if name not in there]
+    if faults:
+        detail = "send either `points`, or the columns `series_ids` (or `series`), `timestamps` and `values`"
+        raise Invalid("invalid_request", f"{detail}: {faults[0].pointer} {faults[0].message}", faults=faults)
+
+
+def _check_count(count: int, most: int, pointer: str) -> None:
+    if count > most:
+        detail = f"{count} points are too many for one request, at most {most}"
+        raise Invalid("invalid_points", detail, faults=[Fault(pointer, detail)])
+
+
+def _columns(sent: schemas.BatchBody, most: int, known: Container[str]) -> _Columns:
+    """Return the columns of a body; an id that is among the `known` ones is one."""
+    names, numbers = sent.series_ids, sent.series
+    stamps, values = sent.timestamps or [], sent.values or []
+    named = "series" if names is None else "series_ids"
+    lengths = {named: len(names or numbers or []), "timestamps": len(stamps), "values": len(values)}
+    if len(set(lengths.values())) > 1:
+        told = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        detail = f"the columns differ in length: {told}"
+        raise Invalid("invalid_points", detail, faults=[Fault("/values", detail)])
+    _check_count(len(values), most, f"/{named}")
+    if names is not None:
+        _check_ids(names, known)
+    return _Columns(
+        None if numbers is None else np.array(numbers, np.int32),
+        names,
+        parse_times(stamps, "/timestamps/{}"),
+        np.array(values, np.float64),
+    )
+
+
+def _check_ids(names: Sequence[str], known: Container[str]) -> None:
+    reasons = {name: _why_no_id(name) for name in {name for name in names if name not in known}}
+    if any(reasons.values()):
+        bad = np.array([bool(reasons.get(name)) for name in names])
+        refuse_places("invalid_id", bad, "/series_ids/{}", lambda i: reasons[names[i]])
+
+
+def _why_no_id(name: str) -> str:
+    try:
+        check_id(name)
+    except Invalid as error:
+        return error.faults[0].message
+    return ""
+
+
+def documented(*names: str) -> dict[str, Any]:
+    """Return what OpenAPI is told of a body that a hot door reads by itself, in one of several forms."""
+    forms = [{"$ref": f"#/components/schemas/{name}"} for name in names]
+    schema = forms[0] if len(forms) == 1 else {"anyOf": forms}
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}

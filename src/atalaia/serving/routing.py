@@ -6,6 +6,7 @@ loaded and at which row; and how many points they scored. Whoever scores reads t
 and whoever promotes changes them in one: both hold the GIL, so that nobody ever sees half of two versions.
 """
 
+import mmap
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,11 @@ NOT_LOADED = -2
 _ROW_BITS = 32
 _ROW_MASK = (1 << _ROW_BITS) - 1
 _LEAST = 1024
+_LINE = 64
+_RESERVED = 1 << 22
+"""Series for which addresses are set aside at once: 256 MiB, of which memory is taken as series come."""
+_HUGE_FROM = 1 << 22
+"""Bytes from which huge pages are worth it: one alone holds 32,768 series."""
 _Place = TypeVar("_Place", int, IntArray)
 
 
@@ -86,18 +92,23 @@ class Columns:
         int64[m, 8], the same memory. The fifth and sixth are the places of champion and challenger: slot << 32 |
         row, or `NO_MODEL` or `NOT_LOADED`; the last two are counts, see `counts_of`.
     begun
-        int64[m, 4], what the two cells of counts were when the version of the champion, or for the second that of
-        the challenger, last changed; and which versions these are, see `Routes.numbered`.
+        int64[m, 2], what the two cells of counts were when the version of the champion, or for the second that of
+        the challenger, last changed.
+    versions
+        int32[m, 2], which versions these are, see `Routes.numbered`.
     by_number
         int32[k], the index of the series with that number, -1 for none.
     """
 
-    __slots__ = ("bands", "begun", "by_number", "cells")
+    __slots__ = ("bands", "begun", "by_number", "cells", "versions")
 
-    def __init__(self, cells: NDArray[np.int64], begun: NDArray[np.int64], by_number: NumberArray) -> None:
+    def __init__(
+        self, cells: NDArray[np.int64], begun: NDArray[np.int64], versions: NumberArray, by_number: NumberArray
+    ) -> None:
         self.cells = cells
         self.bands: FloatArray = cells.view(np.float64)
         self.begun = begun
+        self.versions = versions
         self.by_number = by_number
 
     def __len__(self) -> int:
@@ -109,23 +120,17 @@ class Columns:
 
     def with_numbers(self, by_number: NumberArray) -> "Columns":
         """Return the same columns, in the same memory, with other numbers."""
-        return Columns(self.cells, self.begun, by_number)
+        return Columns(self.cells, self.begun, self.versions, by_number)
 
-    def uncounted(self) -> "Columns":
-        """Return a copy of which nobody sees what is counted."""
-        return Columns(_aligned_copy(self.cells, len(self)), self.begun, self.by_number)
-
-    def grown(self, series: int) -> "Columns":
-        """Return a copy with room for that many series."""
-        begun = np.zeros((series, 4), np.int64)
-        begun[: len(self)] = self.begun
-        return Columns(_aligned_copy(self.cells, series), begun, self.by_number)
+    def grown(self, cells: NDArray[np.int64]) -> "Columns":
+        """Return the same columns with more cells, of which those that are there already are the first."""
+        begun, versions = np.zeros((len(cells), 2), np.int64), np.zeros((len(cells), 2), np.int32)
+        begun[: len(self)], versions[: len(self)] = self.begun, self.versions
+        return Columns(cells, begun, versions, self.by_number)
 
 
 PLACE, COUNTS = 4, 6
 """Where in a row of `Columns.cells` the places and the counts begin."""
-VERSION = 2
-"""Where in a row of `Columns.begun` the versions begin."""
 SCORED, STRANGE, CHALLENGED, DISAGREED = range(4)
 """Columns of `counts_of`."""
 
@@ -145,34 +150,49 @@ def counts_of(cells: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def counts_of_versions(columns: Columns) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return what `counts_of` does, since the champion, or the challenger, has its version; and the champion's."""
-    counts, versions = np.empty((len(columns), 4), np.int64), np.empty(len(columns), np.int64)
-    _count_versions(columns.cells, columns.begun, counts, versions)
-    return counts, versions
+    counts = np.empty((len(columns), 4), np.int64)
+    _count_since(columns.cells, columns.begun, counts)
+    return counts, columns.versions[:, CHAMPION].astype(np.int64)
 
 
-def _aligned_copy(cells: NDArray[np.int64], series: int) -> NDArray[np.int64]:
-    """Return a copy with room for `series`, whose rows are lines of the cache; those that are new point nowhere."""
-    room = np.empty(series * 8 + 8, np.int64)
-    first = (-room.ctypes.data // 8) % 8
-    copy = room[first : first + series * 8].reshape(series, 8)
-    copy[: len(cells)] = cells
-    copy.view(np.float64)[len(cells) :, :PLACE] = np.nan
-    copy[len(cells) :, PLACE:COUNTS] = NO_MODEL
-    copy[len(cells) :, COUNTS:] = 0
-    return copy
+class _Room:
+    """Memory for the cells of many series, whose rows are lines of the cache; what is not opened yet costs nothing.
+
+    `np.empty` would set it aside as well, but ask for huge pages, so that the first row costs 2 MiB.
+    """
+
+    def __init__(self, series: int) -> None:
+        self._memory = mmap.mmap(-1, series * _LINE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self.cells: NDArray[np.int64] = np.frombuffer(self._memory, np.int64).reshape(series, 8)
+
+    def opened(self, start: int, end: int) -> NDArray[np.int64]:
+        """Return the cells before `end`; those from `start` on point nowhere."""
+        if end * _LINE >= _HUGE_FROM and hasattr(mmap, "MADV_HUGEPAGE"):  # it is Linux
+            self._memory.madvise(mmap.MADV_HUGEPAGE, 0, end * _LINE)
+        fresh = self.cells[start:end]
+        fresh.view(np.float64)[:, :PLACE] = np.nan
+        fresh[:, PLACE:COUNTS] = NO_MODEL
+        fresh[:, COUNTS:] = 0
+        return self.cells[:end]
 
 
 class Routes:
-    """The columns, and the loaded models that they point to."""
+    """The columns, and the loaded models that they point to.
+
+    A model is added before any place leads to it, and dropped when none does any more. `swaps`, int64[1], says how
+    often places have changed: whoever reads it, then `columns` and `models`, and finds it the same in the call that
+    reads the places, has the models of all of them; else all must be read anew.
+    """
 
     def __init__(self) -> None:
         self.index_of: dict[str, int] = {}
         self.names: list[str] = []
         self.models: dict[int, Loaded] = {}
-        nothing = np.empty((0, 8), np.int64)
-        self.columns = Columns(
-            _aligned_copy(nothing, _LEAST), np.zeros((_LEAST, 4), np.int64), np.full(_LEAST, -1, np.int32)
-        )
+        self.swaps = np.zeros(1, np.int64)
+        self._room = _Room(_RESERVED)
+        cells, begun = self._room.opened(0, _LEAST), np.zeros((_LEAST, 2), np.int64)
+        versions = np.zeros((_LEAST, 2), np.int32)
+        self.columns: Columns = Columns(cells, begun, versions, np.full(_LEAST, -1, np.int32))
         self.versions: list[tuple[ModelKey, int] | None] = [None]
         """By number: which versions have been sent to. None stands for answers without a model."""
         self._number_of: dict[tuple[ModelKey, int], int] = {}
@@ -211,7 +231,7 @@ class Routes:
             self.columns = self.columns.with_numbers(by_number)
 
     def numbered(self, key: ModelKey, version: int) -> int:
-        """Return the number by which `Columns.begun` knows a version of a model."""
+        """Return the number by which `Columns.versions` knows a version of a model."""
         with self._lock:
             number = self._number_of.setdefault((key, version), len(self.versions))
             if number == len(self.versions):
@@ -220,11 +240,11 @@ class Routes:
 
     def without_model(self, index: int) -> None:
         """Let what is counted of a series from now on be counted as answered without a model."""
-        if self.columns.begun.item(index, VERSION):
+        if self.columns.versions.item(index, CHAMPION):
             with self._lock:
                 columns = self.columns
-                columns.begun[index, 0] = columns.cells[index, COUNTS]
-                columns.begun[index, VERSION] = 0
+                columns.begun[index, CHAMPION] = columns.cells[index, COUNTS]
+                columns.versions[index, CHAMPION] = 0
 
     def add(self, loaded: Loaded) -> int:
         """Give a loaded model a slot; nobody is sent to it before `swap`."""
@@ -249,9 +269,11 @@ class Routes:
             versions = np.repeat(np.array([c.version for c in changes], np.int64), lengths)
             columns = self.columns
             _swap(
+                self.swaps,
                 columns.cells,
                 columns.bands,
                 columns.begun,
+                columns.versions,
                 sides,
                 versions,
                 np.concatenate([c.indexes for c in changes]),
@@ -283,29 +305,26 @@ class Routes:
         An index of -1 is a series without a model.
         """
         places = np.empty(len(indexes), np.int64)
-        models = None
-        while models is None:
-            before = self.models
-            gather_places(self.columns.cells, indexes, places)
-            models = self.holding(before, places)
-        return models, places.tolist()
-
-    def holding(self, before: Mapping[int, Loaded], places: IntArray) -> Mapping[int, Loaded] | None:
-        """Return models among which are all at `places`; `before` is what `models` was before these were read.
-
-        None if one of them came and went meanwhile, in which case the places must be read anew.
-        """
-        now = self.models
-        if now is before:
-            return before
-        both = {**now, **before}
-        slots = np.unique(slot_of(places))
-        return both if both.keys() >= set(slots[slots >= 0].tolist()) else None
+        while True:
+            seen = self.swaps.item()
+            cells, models = self.columns.cells, self.models
+            if gather_places(cells, indexes, places, self.swaps, seen):
+                return models, places.tolist()
+            # Places changed within these few lines; once more.
 
     def _grow(self, series: int) -> None:
-        room = len(self.columns)
-        if series > room:
-            self.columns = self.columns.grown(max(room + room // 8, series))
+        """Make room for that many series, in the memory where the cells are: a block may still count there.
+
+        Only beyond `_RESERVED` series are they copied, and what it counts later is lost.
+        """
+        now = len(self.columns)
+        if series <= now:
+            return
+        series = max(now + now // 8, series)
+        if series > len(self._room.cells):
+            before, self._room = self._room, _Room(2 * series)
+            self._room.cells[:now] = before.cells[:now]
+        self.columns = self.columns.grown(self._room.opened(now, series))
 
 
 def change_to(
@@ -327,29 +346,33 @@ def change_to_none(side: int, indexes: IntArray, why: int) -> Change:
 
 
 @compiled
-def gather_places(cells: NDArray[np.int64], indexes: NumberArray, places: IntArray) -> None:
-    """Write the places of the champions of series; `NO_MODEL` for an index below 0."""
+def gather_places(
+    cells: NDArray[np.int64], indexes: NumberArray, places: IntArray, swaps: IntArray, seen: int
+) -> bool:
+    """Write the places of the champions of series, `NO_MODEL` for an index below 0, if `swaps` is still `seen`."""
+    if swaps[0] != seen:
+        return False
     for i in range(len(indexes)):
         places[i] = cells[indexes[i], PLACE] if indexes[i] >= 0 else NO_MODEL
+    return True
 
 
 @compiled
-def _count_versions(
-    cells: NDArray[np.int64], begun: NDArray[np.int64], counts: NDArray[np.int64], versions: NDArray[np.int64]
-) -> None:
+def _count_since(cells: NDArray[np.int64], begun: NDArray[np.int64], counts: NDArray[np.int64]) -> None:
     for i in range(len(cells)):
         for side in range(2):
             now, then = cells[i, COUNTS + side], begun[i, side]
             counts[i, 2 * side] = (now & _ROW_MASK) - (then & _ROW_MASK)
             counts[i, 2 * side + 1] = (now >> _ROW_BITS) - (then >> _ROW_BITS)
-        versions[i] = begun[i, VERSION]
 
 
 @compiled
 def _swap(
+    swaps: IntArray,
     cells: NDArray[np.int64],
     bands: FloatArray,
     begun: NDArray[np.int64],
+    serving: NumberArray,
     sides: IntArray,
     versions: IntArray,
     indexes: IntArray,
@@ -357,10 +380,11 @@ def _swap(
     expected: FloatArray,
     allowed: FloatArray,
 ) -> None:
+    swaps[0] += 1
     for i in range(len(indexes)):
         index, side = indexes[i], sides[i]
-        if versions[i] != 0 and begun[index, VERSION + side] != versions[i]:
-            begun[index, VERSION + side] = versions[i]
+        if versions[i] != 0 and serving[index, side] != versions[i]:
+            serving[index, side] = versions[i]
             begun[index, 1] = cells[index, COUNTS + 1]
             if side == CHAMPION:
                 begun[index, 0] = cells[index, COUNTS]

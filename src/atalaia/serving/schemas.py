@@ -1,6 +1,6 @@
 """Wire types of serving."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from pydantic import ConfigDict, Field
@@ -9,6 +9,9 @@ from atalaia.core.errors import AtalaiaError
 from atalaia.core.scores import Score
 from atalaia.kit.web.problems import problem_body
 from atalaia.kit.web.wire import Wire
+
+MAX_NUMBER = 2**31 - 1
+"""Of a series: int32."""
 
 
 class PredictIn(Wire):
@@ -28,7 +31,7 @@ class PredictRow(Wire):
 
 
 class BatchIn(Wire):
-    """Points to score."""
+    """Points to score, as rows: each is answered with all that can be said of it."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -36,6 +39,38 @@ class BatchIn(Wire):
         }
     )
     points: list[PredictRow]
+
+
+class BatchColumns(Wire):
+    """Points to score, as columns of one length."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "series_ids": ["sensor_001_radial", "sensor_001_axial"],
+                    "timestamps": [1733587200, "2024-12-07T16:00:00Z"],
+                    "values": [0.315, 0.22],
+                }
+            ]
+        }
+    )
+    series_ids: list[str]
+    timestamps: list[float | str]
+    values: list[float]
+
+
+class BatchNumbers(Wire):
+    """Points to score, as columns of one length; series are named by numbers (see `/api/v1/series/resolve`)."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"series": [1, 2], "timestamps": [1733587200, 1733587200.5], "values": [0.315, 0.22]}]
+        }
+    )
+    series: list[Annotated[int, Field(ge=1, le=MAX_NUMBER)]]
+    timestamps: list[float | str]
+    values: list[float]
 
 
 class PointBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -54,9 +89,13 @@ class RowBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class BatchBody(msgspec.Struct, forbid_unknown_fields=True):
-    """`BatchIn` as it is decoded."""
+    """`BatchIn`, `BatchColumns` or `BatchNumbers` as it is decoded: exactly one of them."""
 
-    points: list[RowBody]
+    points: list[RowBody] | None = None
+    series_ids: list[str] | None = None
+    series: list[Annotated[int, msgspec.Meta(ge=1, le=MAX_NUMBER)]] | None = None
+    timestamps: list[float | str] | None = None
+    values: list[float] | None = None
 
 
 class ModelInfo(Wire):
@@ -103,6 +142,22 @@ class Predictions(Wire):
     """The answers to many points, in their order."""
 
     predictions: list[Prediction | PredictionError]
+
+
+class ScoreColumns(Wire):
+    """The answers to columns, in their order."""
+
+    anomaly: list[bool]
+    anomaly_score: list[float | None] = Field(
+        description="1.0 is the threshold in force; null is no opinion, as without a model."
+    )
+
+
+class AnomalousRows(Wire):
+    """The answers to columns with `only=anomalies`."""
+
+    row: list[int] = Field(description="Where the anomalous points stood, from 0.")
+    anomaly_score: list[float]
 
 
 class ReloadedOut(Wire):

@@ -17,9 +17,10 @@ from atalaia.core.scores import THRESHOLD, Score
 from atalaia.kit.blobs import Blobs
 from atalaia.kit.database import Database
 from atalaia.kit.facts import Outbox
+from atalaia.kit.heap import give_back
 from atalaia.kit.telemetry import Telemetry
 from atalaia.kit.threads import Loop
-from atalaia.serving.activity import Activity
+from atalaia.serving.activity import OTHERS, Activity
 from atalaia.serving.blocks import Block, challenge_one, count_one
 from atalaia.serving.cache import Loaded
 from atalaia.serving.loading import Models
@@ -80,6 +81,7 @@ class Serving:
         telemetry.gauge("model_cache_bytes", lambda: self.models.cache.nbytes)
         telemetry.counts("anomaly_predictions_total", self.activity.totals)
         telemetry.counts("challenger_predictions_total", self.activity.comparisons)
+        telemetry.bound("model_load_duration_seconds", settings.metrics_max_series, OTHERS)
 
     def warm(self) -> int:
         """Load all models of fleets, and of single series those asked for most, up to `warm_models`.
@@ -87,9 +89,11 @@ class Serving:
         Returns how many are loaded.
         """
         self.models.refresh()
+        give_back()  # now: what is kept later would lie between what can go
         wanted = self.activity.most_scored(self.models.deployed_series())
         for series_id in wanted[: self.settings.warm_models]:
             self.models.find(series_id)
+        give_back()
         return len(self.models.cache)
 
     def predict_now(self, point: PointToScore) -> Score | None:

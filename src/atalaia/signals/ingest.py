@@ -1,21 +1,21 @@
 """Bodies with points, as rows or as columns, become arrays; what cannot be a point is refused with its place."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from atalaia.core.clock import MICROS, now_us
 from atalaia.core.errors import Fault, Invalid
 from atalaia.core.points import MAX_MAGNITUDE, FloatArray, IntArray, NumberArray
-from atalaia.kit.web.wire import MAX_SECONDS, Body, check_crowd, decode, parse_time, why_not_seconds
+from atalaia.kit.web import wire
+from atalaia.kit.web.wire import Body, check_crowd, decode, refuse_places
 from atalaia.signals.settings import SignalsSettings
 
-_MAX_FAULTS = 20
 _TOO_HIGH = 2**31
+_NOTHING_KEPT = "; nothing was kept"
 
 
 class PointIn(msgspec.Struct, forbid_unknown_fields=True):
@@ -100,8 +100,12 @@ def parse_points(body: Body, settings: SignalsSettings) -> Batch:
 
 def _numbers(series: Sequence[int]) -> NumberArray:
     wide = np.array([min(max(number, 0), _TOO_HIGH) for number in series], np.int64)
-    _refuse(
-        "invalid_points", (wide < 1) | (wide >= _TOO_HIGH), "/series/{}", lambda i: "not the number of a series"
+    refuse_places(
+        "invalid_points",
+        (wide < 1) | (wide >= _TOO_HIGH),
+        "/series/{}",
+        lambda i: "not the number of a series",
+        so=_NOTHING_KEPT,
     )
     return wide.astype(np.int32)
 
@@ -114,16 +118,10 @@ def parse_times(stamps: Sequence[float | str], pointer: str, max_ahead_s: float)
     Invalid
         When one is not a time, looks like milliseconds, or lies more than `max_ahead_s` in the future.
     """
-    if all(isinstance(stamp, float) for stamp in stamps):
-        seconds = np.array(stamps, np.float64)
-        usable = (seconds >= 0) & (seconds <= MAX_SECONDS)
-        _refuse("invalid_time", ~usable, pointer, lambda i: why_not_seconds(float(seconds[i])) or "not a time")
-        whole = np.floor(seconds)
-        micros = whole.astype(np.int64) * MICROS + np.rint((seconds - whole) * MICROS).astype(np.int64)
-    else:
-        micros = np.array([parse_time(s, pointer.format(i)) for i, s in enumerate(stamps)], np.int64)
+    micros = wire.parse_times(stamps, pointer)
     limit = now_us() + int(max_ahead_s * MICROS)
-    _refuse("invalid_time", micros > limit, pointer, lambda _: "it lies too far in the future; check the clock")
+    why = "it lies too far in the future; check the clock"
+    refuse_places("invalid_time", micros > limit, pointer, lambda _: why, so=_NOTHING_KEPT)
     return micros
 
 
@@ -137,7 +135,9 @@ def check_values(values: Sequence[float], pointer: str) -> FloatArray:
     """
     numbers = np.array(values, np.float64)
     bad = ~(np.abs(numbers) <= MAX_MAGNITUDE)
-    _refuse("invalid_points", bad, pointer, lambda i: f"{values[i]!r} is not a usable number")
+    refuse_places(
+        "invalid_points", bad, pointer, lambda i: f"{values[i]!r} is not a usable number", so=_NOTHING_KEPT
+    )
     return numbers
 
 
@@ -181,12 +181,3 @@ def check_count(count: int, most: int, pointer: str) -> None:
     if count > most:
         detail = f"{count} points are too many for one request, at most {most}"
         raise Invalid("invalid_points", detail, faults=[Fault(pointer, detail)])
-
-
-def _refuse(code: str, bad: NDArray[np.bool_], pointer: str, why: Callable[[int], str]) -> None:
-    places = np.flatnonzero(bad)
-    if not len(places):
-        return
-    faults = [Fault(pointer.format(place), why(int(place))) for place in places[:_MAX_FAULTS]]
-    more = f" (and {len(places) - 1} more)" if len(places) > 1 else ""
-    raise Invalid(code, f"{faults[0].pointer}: {faults[0].message}{more}; nothing was kept", faults=faults)

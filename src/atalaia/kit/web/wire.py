@@ -1,17 +1,20 @@
-"""Types that stand on the wire in many places: ids in paths, times, pages, raw bodies."""
+"""Types that stand on the wire in many places: ids in paths, times, columns, pages, raw bodies."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, TypeVar
 from urllib.parse import unquote
 
 import msgspec
+import numpy as np
 from fastapi import Depends, Header, Query, Request
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from starlette.convertors import Convertor, register_url_convertor
 
 from atalaia.core.clock import MICROS, isoformat, seconds_to_us, to_us
 from atalaia.core.errors import Fault, Invalid
+from atalaia.core.points import IntArray
 
 MAX_SECONDS = 4_102_444_800.0
 """2100-01-01, the end of times that are taken for seconds."""
@@ -62,6 +65,7 @@ Cursor = Annotated[str | None, Query(max_length=2048, description="`next` of the
 
 T = TypeVar("T")
 Body = bytes | memoryview
+_MAX_FAULTS = 20
 _COMMAS = 8
 """A point of a request has three commas; more may stand inside its texts."""
 
@@ -114,6 +118,40 @@ def parse_time(value: float | str, pointer: str) -> int:
     if reason:
         raise _invalid_time(pointer, reason)
     return seconds_to_us(value)
+
+
+def parse_times(values: Sequence[float | str], pointer: str) -> IntArray:
+    """Return a column of times as int64[n] microseconds; the ``{}`` of `pointer` stands for the position.
+
+    Raises
+    ------
+    Invalid
+        As `parse_time` does.
+    """
+    if not all(isinstance(value, float) for value in values):
+        return np.array([parse_time(value, pointer.format(i)) for i, value in enumerate(values)], np.int64)
+    seconds = np.array(values, np.float64)
+    bad = ~((seconds >= 0) & (seconds <= MAX_SECONDS))
+    refuse_places("invalid_time", bad, pointer, lambda i: why_not_seconds(float(seconds[i])) or "not a time")
+    whole = np.floor(seconds)
+    return whole.astype(np.int64) * MICROS + np.rint((seconds - whole) * MICROS).astype(np.int64)
+
+
+def refuse_places(
+    code: str, bad: NDArray[np.bool_], pointer: str, why: Callable[[int], str], *, so: str = ""
+) -> None:
+    """Refuse a column in which some places are `bad`; the ``{}`` of `pointer` stands for the position.
+
+    Raises
+    ------
+    Invalid
+        With `code`, what `why` says of the first twenty of these places, and `so` behind it.
+    """
+    places: list[int] = np.flatnonzero(bad).tolist()
+    if places:
+        faults = [Fault(pointer.format(place), why(place)) for place in places[:_MAX_FAULTS]]
+        more = f" (and {len(places) - 1} more)" if len(places) > 1 else ""
+        raise Invalid(code, f"{faults[0].pointer}: {faults[0].message}{more}{so}", faults=faults)
 
 
 def why_not_seconds(value: float) -> str | None:
