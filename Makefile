@@ -60,11 +60,13 @@ format: setup-dev ## format every file and sort its imports
 	$(BIN)/ruff check --quiet --fix-only .
 	$(BIN)/ruff format .
 
-bench: setup-dev ## run the benchmarks, write bench/results/*.json
+bench: setup-dev ## run the benchmarks that need no peers, write bench/results/*.json
 	$(BIN)/python -m bench
 
-bench-peers: setup-dev ## single points beside KServe, MLServer, BentoML and MLflow, each installed into var/
+bench-peers: setup-dev ## those beside other servers and stores, which are installed (wrk, PostgreSQL, var/)
 	@sh scripts/install_missing.sh wrk
+	@command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 \
+		|| sh scripts/install_missing.sh postgresql
 	$(BIN)/python -m bench.peers
 
 docs: setup-dev ## write docs/reference anew from the code

@@ -37,8 +37,8 @@ SECONDS_A_SERIES = 30.0
 """What one training of one series takes in the reference design."""
 _BYTES_A_POINT = 4.5
 """More than blocks, models and the registry need."""
-_STEP_US = 60 * MICROS
-_START = 1_763_000_000 * MICROS
+STEP_US = 60 * MICROS
+START_US = 1_763_000_000 * MICROS
 _NAMES_AT_ONCE = 100_000
 
 
@@ -49,7 +49,7 @@ class Trained:
     Attributes
     ----------
     wall_s
-        From the request to all versions in Production.
+        From the request to the end of the wave, with all versions in Production if it promotes.
     cpu_s
         Of all processes of the service.
     peak_bytes
@@ -68,9 +68,9 @@ def train_all(
 ) -> Sequence[Figure]:
     """Fill a history, train all of it in one wave, and measure wall time, processor time and memory."""
     with tempfile.TemporaryDirectory() as folder:
-        fitting = _fitting(series, points, Path(folder))
+        fitting = room_for(series, points, Path(folder))
         stored = fill(Path(folder) / "data", fitting, points)
-        done = train(Path(folder) / "data", fitting, workers, algorithm)
+        done = train(Path(folder) / "data", fitting, workers, algorithm, promote=True)
     if done.wave.points != fitting * points:
         raise RuntimeError(f"{done.wave.points} of {fitting * points} points were learnt from")
     told = f"{fitting:,} series x {points:,} points, {workers} workers, {algorithm}"
@@ -86,19 +86,22 @@ def train_all(
     ]
 
 
-def fill(folder: Path, series: int, points: int) -> int:
-    """Fill a data folder with series and their history; return how many bytes the blocks have."""
+def fill(folder: Path, series: int, points: int, first: int = 0) -> int:
+    """Fill a data folder with series and their history from the point `first` on, as if all of it was scored.
+
+    Returns how many bytes the blocks have.
+    """
     atalaia = build(Settings(data_dir=folder))
     try:
-        for first in range(0, series, _NAMES_AT_ONCE):
-            ids = [f"plant/sensor_{i:06d}" for i in range(first, min(first + _NAMES_AT_ONCE, series))]
+        for begin in range(0, series, _NAMES_AT_ONCE):
+            ids = [f"plant/sensor_{i:06d}" for i in range(begin, min(begin + _NAMES_AT_ONCE, series))]
             with atalaia.database.write() as session:
                 atalaia.signals.resolve(session, ids)
         atalaia.signals.scoring.drain()  # with nothing to score: this process keeps the statistics now
         stored = 0
         for bucket in range(bucket_for(1, 1), series // BUCKET_SERIES + 1):
             numbers = np.arange(bucket * BUCKET_SERIES, (bucket + 1) * BUCKET_SERIES, dtype=np.int32)
-            stored += _fill_bucket(atalaia, numbers[(numbers >= 1) & (numbers <= series)], points)
+            stored += _fill_bucket(atalaia, numbers[(numbers >= 1) & (numbers <= series)], points, first)
         atalaia.signals.memory.outdate()  # so that they are stored at the end
         atalaia.registry.check()  # makes MLflow's tables, once for a site
         return stored
@@ -106,16 +109,16 @@ def fill(folder: Path, series: int, points: int) -> int:
         atalaia.close()
 
 
-def train(folder: Path, series: int, workers: int, algorithm: str) -> Trained:
+def train(folder: Path, series: int, workers: int, algorithm: str, *, promote: bool) -> Trained:
     """Train all series of a data folder in one wave, with worker processes of their own."""
     with ExitStack() as stack:
-        api = stack.enter_context(_role("api", folder))
-        crew = [stack.enter_context(_role("worker", folder)) for _ in range(workers)]
+        api = stack.enter_context(role("api", folder))
+        crew = [stack.enter_context(role("worker", folder)) for _ in range(workers)]
         peaks = stack.enter_context(_watched(crew))
         before_s = sum(server.cpu_s() for server in (api, *crew))
         client = stack.enter_context(Client(api.url, timeout_s=120))
         started = time.perf_counter()
-        ref = client.waves.start(config=TrainingConfig(algorithm=algorithm), promote=True)
+        ref = client.waves.start(config=TrainingConfig(algorithm=algorithm), promote=promote)
         wave = client.waves.wait(ref.wave_id)
         wall_s = time.perf_counter() - started
         cpu_s = sum(server.cpu_s() for server in (api, *crew)) - before_s
@@ -127,11 +130,11 @@ def train(folder: Path, series: int, workers: int, algorithm: str) -> Trained:
     return Trained(wave, series, wall_s, cpu_s, sum(peaks))
 
 
-def _fill_bucket(atalaia: Atalaia, numbers: NumberArray, points: int) -> int:
+def _fill_bucket(atalaia: Atalaia, numbers: NumberArray, points: int, begin: int) -> int:
     values = np.stack([values_like(points, seed=number) for number in numbers.tolist()])
     blocks = Blocks(atalaia.blobs, footers_bytes=0)
     rows = []
-    for first in range(0, points, BLOCK_POINTS):
+    for first in range(begin, points, BLOCK_POINTS):
         part = _points(numbers, values[:, first : first + BLOCK_POINTS], first)
         columns = atalaia.signals.memory.live
         columns.receive(part.series)
@@ -145,11 +148,11 @@ def _fill_bucket(atalaia: Atalaia, numbers: NumberArray, points: int) -> int:
 
 def _points(numbers: NumberArray, values: FloatArray, first: int) -> Points:
     series, minutes = values.shape
-    stamps = _START + (first + np.arange(minutes, dtype=np.int64)) * _STEP_US
+    stamps = START_US + (first + np.arange(minutes, dtype=np.int64)) * STEP_US
     return Points(np.repeat(numbers, minutes), np.tile(stamps, series), values.ravel())
 
 
-def _fitting(series: int, points: int, folder: Path) -> int:
+def room_for(series: int, points: int, folder: Path) -> int:
     """Return how many of the series there is room for, whole buckets of them when not for all."""
     free = shutil.disk_usage(folder).free
     needed = series * points * _BYTES_A_POINT
@@ -164,9 +167,10 @@ def _fitting(series: int, points: int, folder: Path) -> int:
 
 
 @contextmanager
-def _role(role: str, folder: Path) -> Generator[Server]:
+def role(name: str, folder: Path) -> Generator[Server]:
+    """Run one role on a data folder, in a process of its own."""
     port = free_port()
-    command = atalaia_command("run", role, "--data-dir", str(folder), "--port", str(port))
+    command = atalaia_command("run", name, "--data-dir", str(folder), "--port", str(port))
     environment = {**os.environ, "ATALAIA_LOG_LEVEL": "warning"}
     with running(command, port, environment) as server:
         yield server

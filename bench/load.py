@@ -140,7 +140,9 @@ def _cpu_s(process: psutil.Process) -> float:
 def _wrk() -> str:
     found = shutil.which("wrk")
     if found is None:
-        raise RuntimeError("wrk is missing; `make bench` installs it with apt-get where it may, else install it")
+        raise RuntimeError(
+            "wrk is missing; `make bench-peers` installs it with apt-get where it may, else install it"
+        )
     return found
 
 

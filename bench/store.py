@@ -1,8 +1,8 @@
 """History at scale: durable commits, bytes a point and reads, beside delta-rs, DuckDB and PostgreSQL.
 
 Every store takes the same 2,000 series x 10,080 points (a week at one minute) in commits of 30,000, the peers
-in a process of their own. Ours then takes 5,000 commits of 285,000 series. It is compacted meanwhile, as jobs do it
-every few seconds.
+in a process of their own. `commits`, which needs no peer, puts 5,000 commits of 285,000 series into ours. Ours is
+compacted meanwhile, as jobs do it every few seconds.
 """
 
 import json
@@ -11,7 +11,6 @@ import pwd
 import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -29,13 +28,12 @@ from atalaia.signals.history import History
 from atalaia.signals.settings import SignalsSettings
 from atalaia.signals.store import history as tables
 from bench.data import values_like
+from bench.peers.environments import environment_of
 from bench.report import Figure, bounded, less_is_better
 from bench.servers import free_port
 from bench.store_data import COMMIT, MINUTE, MINUTES, SERIES, START, Batch, batches, wanted
 
 ROOT = Path(__file__).parent.parent
-PEERS = ROOT / "var" / "bench-peers" / "store"
-PACKAGES = ("deltalake>=1,<2", "duckdb>=1.4,<3", "psycopg[binary]>=3.2,<4", "pyarrow>=18,<27", "numpy", "psutil")
 FLEET = 285_000
 COMMITS = 5_000
 _COMMITS_A_JOB = 4
@@ -43,21 +41,45 @@ _POOL = 512
 _END = START + (MINUTES + COMMITS) * MINUTE
 
 
-def store() -> Sequence[Figure]:
+def store(series: int = SERIES, minutes: int = MINUTES) -> Sequence[Figure]:
     """Fill our history and the peers' with the same points, and measure both."""
+    initdb = _initdb()
     with tempfile.TemporaryDirectory() as folder:
         room = Path(folder)
         room.chmod(0o755)  # PostgreSQL runs as another user
-        values = np.stack([values_like(MINUTES, seed=s) for s in range(SERIES)])
+        values = np.stack([values_like(minutes, seed=s) for s in range(series)])
         np.save(room / "values.npy", values)
-        peers = _peers(room)
+        peers = _peers(room, initdb)
         with _opened(room / "week") as (database, history):
-            commits = _commit(database, history, (_points(batch) for batch in batches(values)))
-            read = _Cost.median(lambda number: len(history.read([number], START, _END)), wanted())
+            costs = _commit(database, history, (_points(batch) for batch in batches(values)))
+            read = _Cost.median(lambda number: len(history.read([number], START, _END)), wanted(series))
             stored = _bytes_per_point(database, history)
-        figures = [*_beside(commits, read, peers), *_bytes(stored, peers)]
-        with _opened(room / "fleet") as (database, history):
-            return [*figures, *_at_scale(database, history, values)]
+    name = "PostgreSQL rows with an index"
+    theirs = peers["postgres"]["bytes_per_point"]
+    return [
+        *_beside(costs, read, peers),
+        less_is_better("history_bytes_per_point_stored", stored, "bytes", name, theirs, reach=15.0),
+    ]
+
+
+def commits(fleet: int = FLEET, count: int = COMMITS) -> Sequence[Figure]:
+    """Measure whether commits get dearer and how long a read takes, when a whole fleet is in our history."""
+    values = np.stack([values_like(MINUTES, seed=s) for s in range(_POOL)])
+    with tempfile.TemporaryDirectory() as folder, _opened(Path(folder) / "fleet") as (database, history):
+        costs = _commit(database, history, _ticks(values, fleet, count))
+        read = _Cost.median(
+            lambda number: len(history.read([number], START, _END)),
+            np.random.default_rng(8).integers(1, fleet + 1, 60).tolist(),
+        )
+    first, last = _Cost.middle(costs[:100]), _Cost.middle(costs[-100:])
+    name = f"the first 100 of {count:,} commits, {fleet:,} series, compacted meanwhile"
+    grown = last.cpu_ms / first.cpu_ms
+    slower = last.wall_ms / first.wall_ms
+    return [
+        bounded("history_commit_growth_cpu", grown, "x", name, 1.0, at_most=1.3),
+        bounded("history_commit_growth_wall", slower, "x", name, 1.0, at_most=1.5),
+        bounded("history_read_one_of_285000", read.cpu_ms, "ms CPU", "a bound", 30.0, at_most=30.0),
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,36 +157,19 @@ def _bytes_per_point(database: Database, history: History) -> float:
     return sum(block.size_bytes for block in blocks) / sum(block.rows for block in blocks)
 
 
-def _at_scale(database: Database, history: History, values: FloatArray) -> list[Figure]:
-    costs = _commit(database, history, _ticks(values[:_POOL]))
-    first, last = _Cost.middle(costs[:100]), _Cost.middle(costs[-100:])
-    read = _Cost.median(
-        lambda number: len(history.read([number], START, _END)),
-        np.random.default_rng(8).integers(1, FLEET + 1, 60).tolist(),
-    )
-    name = f"the first 100 of {COMMITS:,} commits, 285,000 series, compacted meanwhile"
-    grown = last.cpu_ms / first.cpu_ms
-    slower = last.wall_ms / first.wall_ms
-    return [
-        bounded("history_commit_growth_cpu", grown, "x", name, 1.0, at_most=1.3),
-        bounded("history_commit_growth_wall", slower, "x", name, 1.0, at_most=1.5),
-        bounded("history_read_one_of_285000", read.cpu_ms, "ms CPU", "a bound", 30.0, at_most=30.0),
-    ]
-
-
-def _ticks(values: FloatArray) -> Iterator[Points]:
+def _ticks(values: FloatArray, fleet: int, commits: int) -> Iterator[Points]:
     """Yield commits of 10 s of all series at one minute; the senders' order is not that of the numbers."""
-    order = np.random.default_rng(1).permutation(FLEET).astype(np.int32) + 1
-    for commit in range(COMMITS):
+    order = np.random.default_rng(1).permutation(fleet).astype(np.int32) + 1
+    for commit in range(commits):
         place = commit * COMMIT + np.arange(COMMIT)
-        series, minute = order[place % FLEET], place // FLEET
+        series, minute = order[place % fleet], place // fleet
         stamps = START + minute * MINUTE + series % 60 * 1_000_000
         yield Points(series, stamps, values[series % _POOL, minute % MINUTES])
 
 
-def _beside(commits: Sequence[_Cost], read: _Cost, peers: dict[str, dict[str, float]]) -> list[Figure]:
+def _beside(costs: Sequence[_Cost], read: _Cost, peers: dict[str, dict[str, float]]) -> list[Figure]:
     """Return commits and reads beside each peer; a database's processor time is that of all its processes."""
-    commit = _Cost.middle(commits)
+    commit = _Cost.middle(costs)
     reach = {"delta": 5.0, "postgres": 5.0, "duckdb": 1.0}
     read_reach = {"delta": 3.0, "postgres": 3.0, "duckdb": 1.0}
     figures: list[Figure] = []
@@ -183,31 +188,13 @@ def _beside(commits: Sequence[_Cost], read: _Cost, peers: dict[str, dict[str, fl
 _NAMES = {"delta": "delta-rs", "duckdb": "DuckDB", "postgres": "PostgreSQL rows with an index"}
 
 
-def _bytes(stored: float, peers: dict[str, dict[str, float]]) -> list[Figure]:
-    if "postgres" not in peers:
-        name, theirs = "PostgreSQL rows with an index, as measured in November 2026: no server here", 93.7
-    else:
-        name, theirs = "PostgreSQL rows with an index", peers["postgres"]["bytes_per_point"]
-    return [less_is_better("history_bytes_per_point_stored", stored, "bytes", name, theirs, reach=15.0)]
-
-
-def _peers(room: Path) -> dict[str, dict[str, float]]:
-    """Return the figures of each peer that could be run."""
-    python = _peers_python()
+def _peers(room: Path, initdb: str) -> dict[str, dict[str, float]]:
+    """Return the figures of each peer."""
+    python = environment_of("store") / "python"
     found = {peer: _peer(python, peer, room) for peer in ("delta", "duckdb")}
-    with _postgres(room / "postgres") as port:
-        if port is not None:
-            found["postgres"] = _peer(python, "postgres", room, port)
+    with _postgres(room / "postgres", initdb) as port:
+        found["postgres"] = _peer(python, "postgres", room, port)
     return found
-
-
-def _peers_python() -> Path:
-    python = PEERS / "bin" / "python"
-    if not (PEERS / "ready").exists():
-        subprocess.run([sys.executable, "-m", "venv", PEERS], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
-        (PEERS / "ready").touch()
-    return python
 
 
 def _peer(python: Path, peer: str, room: Path, port: int = 0) -> dict[str, float]:
@@ -217,23 +204,28 @@ def _peer(python: Path, peer: str, room: Path, port: int = 0) -> dict[str, float
     return figures
 
 
-@contextmanager
-def _postgres(folder: Path) -> Generator[int | None]:
-    """Start PostgreSQL on a free port, with its own defaults; yield None where it is not installed."""
+def _initdb() -> str:
+    """Return PostgreSQL's `initdb`: no figure stands beside a server that was not measured here."""
     found = shutil.which("initdb") or max(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")), default=None)
     if found is None:
-        sys.stderr.write("PostgreSQL is not installed: its rows are left out\n")
-        yield None
-        return
+        raise RuntimeError(
+            "PostgreSQL is missing; `make bench-peers` installs it with apt-get where it may, else install it"
+        )
+    return found
+
+
+@contextmanager
+def _postgres(folder: Path, initdb: str) -> Generator[int]:
+    """Start PostgreSQL on a free port, with its own defaults."""
     folder.mkdir()
     user = "postgres" if os.geteuid() == 0 else None  # it refuses to run as root
     if user is not None:
         os.chown(folder, pwd.getpwnam(user).pw_uid, -1)
     data, port = folder / "data", free_port()
-    control = [Path(found).parent / "pg_ctl", "-D", data, "-l", folder / "log", "-w"]
+    control = [Path(initdb).parent / "pg_ctl", "-D", data, "-l", folder / "log", "-w"]
     options = f"-p {port} -k {folder} -h 127.0.0.1"
     quiet: dict[str, Any] = {"user": user, "stdout": subprocess.DEVNULL, "check": True, "cwd": folder}
-    subprocess.run([found, "-D", data, "-U", "bench", "-A", "trust"], **quiet)
+    subprocess.run([initdb, "-D", data, "-U", "bench", "-A", "trust"], **quiet)
     subprocess.run([*control, "-o", options, "start"], **quiet)
     try:
         yield port

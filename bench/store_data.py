@@ -25,7 +25,7 @@ def batches(values: NDArray[np.float64]) -> Iterator[Batch]:
         yield numbers, np.repeat(stamps, series), np.ascontiguousarray(values[:, first : first + step].T).ravel()
 
 
-def wanted() -> list[int]:
-    """Return the series that are read."""
-    found: list[int] = np.random.default_rng(7).integers(1, SERIES + 1, READS).tolist()
+def wanted(series: int) -> list[int]:
+    """Return those of the series that are read."""
+    found: list[int] = np.random.default_rng(7).integers(1, series + 1, READS).tolist()
     return found
