@@ -50,7 +50,8 @@ def mlserver(parallel_workers: int, folder: Path) -> Target:
     how = "as shipped" if parallel_workers else "in process"
     environment = {**os.environ, "PYTHONPATH": str(folder)}
     script = post("/v2/models/zscore/infer", V2)
-    return Target(f"MLServer, {how}", command, url, f"{url}/v2/models/zscore/ready", script, environment)
+    ready = f"{url}/v2/models/zscore/ready"
+    return Target(f"MLServer, {how}", command, url, ready, script, environment, folder)  # it writes where it stands
 
 
 def bento() -> Target:

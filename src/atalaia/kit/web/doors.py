@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -118,11 +118,8 @@ class HotRoute:
     at_once: Callable[[Call], Answer | None] | None = None
 
 
-class Found(NamedTuple):
-    """A door, and what the path says where its pattern has the ``{}``."""
-
-    route: HotRoute
-    name: str
+Found = tuple[HotRoute, str]
+"""A door, and what the path says where its pattern has the ``{}``."""
 
 
 class DoorPlan:
@@ -136,7 +133,7 @@ class DoorPlan:
             if hole:
                 self._open.setdefault(route.method, []).append((before, behind, route))
             else:
-                self._exact[route.method, before] = Found(route, "")
+                self._exact[route.method, before] = (route, "")
 
     def find(self, method: str, path: bytes) -> Found | None:
         """Return the door at a path, None if there is none."""
@@ -147,7 +144,7 @@ class DoorPlan:
             if path.startswith(before) and path.endswith(behind):
                 segment = path[len(before) : len(path) - len(behind)]
                 if segment and (route.deep or b"/" not in segment):
-                    return Found(route, segment.decode("latin-1") if route.deep else decoded_segment(segment))
+                    return route, segment.decode("latin-1") if route.deep else decoded_segment(segment)
         return None
 
 

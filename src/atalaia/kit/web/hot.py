@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 from urllib.parse import unquote
 
 import structlog
@@ -21,7 +21,7 @@ from atalaia.core.errors import AtalaiaError, Broken, Busy, Invalid
 from atalaia.core.ids import RequestIds
 from atalaia.kit.logs import EventLog
 from atalaia.kit.telemetry import Telemetry
-from atalaia.kit.web.doors import Answer, Call, Door, DoorPlan, Found, Headers, HotRoute, Refuse, headers_of
+from atalaia.kit.web.doors import Answer, Call, Door, DoorPlan, Headers, HotRoute, Refuse, headers_of
 from atalaia.kit.web.encodings import decoded
 
 _log = structlog.get_logger(__name__)
@@ -36,13 +36,6 @@ _LONG_WAY = frozenset((b"content-encoding", b"transfer-encoding", b"upgrade", b"
 """Headers of requests that are more than a small body."""
 _MOST_DIGITS = 18
 _T = TypeVar("_T")
-
-
-class Small(NamedTuple):
-    """A request that may be answered as soon as its small body is here."""
-
-    found: Found
-    request_id: str
 
 
 class HotFront:
@@ -104,13 +97,15 @@ class HotFront:
         finally:
             self._inflight -= held[0]
 
-    def small(self, method: str, target: bytes, headers: Headers) -> Small | None:
-        """Return the call whose headers these are if `at_once` may answer it: its body is plain and small.
+    def begun(self, method: str, target: bytes, headers: Headers) -> tuple[HotRoute, Call] | None:
+        """Return the call whose headers these are, and its door, if that may answer it at once.
 
-        Nobody else's body is in flight while it is answered, so that it is not counted as such.
+        Its body, which is still to come, is plain and small. Nobody else's is in flight while it is answered, so
+        that it is not counted as such.
         """
-        found = self._plan.find(method, target.partition(b"?")[0])
-        if found is None or found.route.at_once is None or found.route.encoding:
+        raw, _, query = target.partition(b"?")
+        found = self._plan.find(method, raw)
+        if found is None or found[0].at_once is None or found[0].encoding:
             return None
         request_id = ""
         for name, value in headers:
@@ -121,15 +116,13 @@ class HotFront:
                 request_id = request_id or _usable(value)
             elif name in _LONG_WAY:
                 return None
-        return Small(found, request_id or self._ids.new())
-
-    def at_once(self, small: Small, target: bytes, headers: Headers, body: bytes) -> Answer | None:
-        """Answer a small call; None when its door has to wait for something."""
-        started = time.perf_counter()
-        (route, name), request_id = small
-        raw, _, query = target.partition(b"?")
         path = raw.decode("latin-1")
-        call = Call(name, unquote(path) if "%" in path else path, query, headers, body, request_id)
+        path = unquote(path) if "%" in path else path
+        return found[0], Call(found[1], path, query, headers, b"", request_id or self._ids.new())
+
+    def at_once(self, route: HotRoute, call: Call) -> Answer | None:
+        """Answer a call whose small body is here; None when its door has to wait for something."""
+        started = time.perf_counter()
         try:
             answer = route.at_once(call) if route.at_once else None
         except Exception as error:

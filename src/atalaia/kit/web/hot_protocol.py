@@ -6,8 +6,8 @@ from typing import Any, cast
 import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from atalaia.kit.web.doors import Answer, headers_of
-from atalaia.kit.web.hot import HotFront, Small
+from atalaia.kit.web.doors import Answer, Call, HotRoute, headers_of
+from atalaia.kit.web.hot import HotFront
 
 _log = structlog.get_logger(__name__)
 PATIENCE_S = 30.0
@@ -29,37 +29,50 @@ class HotProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         app = cast(object, self.config.loaded_app)  # pyright: ignore[reportUnknownMemberType]
         self._front: HotFront | None = app if isinstance(app, HotFront) else None
-        self._small: Small | None = None
+        self._begun: tuple[HotRoute, Call] | None = None
         self._parts: list[bytes] = []
         self._is_leaving = False
+        self._is_resting = False
+        self._rested_at = 0.0
+        self._rest: TimerHandle | None = None
         self._watch: TimerHandle | None = None
+
+    def on_message_begin(self) -> None:
+        """Take what both ways need; what ASGI needs more is made on the long one."""
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
+        self._is_resting = False
 
     def on_headers_complete(self) -> None:
         """Choose the way."""
-        self._small = self._short_way()
-        if self._small is None:
-            super().on_headers_complete()
+        is_alone = self.cycle is None or self.cycle.response_complete
+        if self._front is not None and is_alone and not self.flow.write_paused and self.limit_concurrency is None:
+            self._begun = self._front.begun(self.parser.get_method().decode("latin-1"), self.url, self.headers)
+        if self._begun is None:
+            self._go_long()
 
     def on_body(self, body: bytes) -> None:
         """Gather a part of the body."""
-        if self._small is None:
+        if self._begun is None:
             super().on_body(body)
         else:
             self._parts.append(body)
 
     def on_message_complete(self) -> None:
         """Answer, if the request goes the short way."""
-        front, small = self._front, self._small
-        if front is None or small is None:
+        front, begun = self._front, self._begun
+        if front is None or begun is None:
             super().on_message_complete()
             return
-        body = b"".join(self._parts)
-        self._small, self._parts = None, []
-        answer = front.at_once(small, self.url, self.headers, body)
+        route, call = begun
+        body = call.body = b"".join(self._parts)
+        self._begun, self._parts = None, []
+        answer = front.at_once(route, call)
         if answer is not None:
-            self._reply(answer, small.request_id)
+            self._reply(answer, call.request_id)
             return
-        super().on_headers_complete()
+        self._go_long()
         super().on_body(body)
         super().on_message_complete()
         if self._is_leaving:
@@ -67,7 +80,7 @@ class HotProtocol(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         """Close, once what has begun is answered."""
-        if self._small is None:
+        if self._begun is None:
             super().shutdown()
         else:
             self._is_leaving = True
@@ -85,6 +98,8 @@ class HotProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         self._unwatch()
+        if self._rest is not None:
+            self._rest.cancel()
         super().connection_lost(exc)
 
     def _watch_caller(self) -> None:
@@ -103,20 +118,37 @@ class HotProtocol(HttpToolsProtocol):
             self._watch.cancel()
             self._watch = None
 
-    def _short_way(self) -> Small | None:
-        is_alone = self.cycle is None or self.cycle.response_complete
-        if self._front is None or not is_alone or self.flow.write_paused or self.limit_concurrency is not None:
-            return None
-        return self._front.small(self.parser.get_method().decode("latin-1"), self.url, self.headers)
+    def _go_long(self) -> None:
+        """Let ASGI have the request whose headers are here."""
+        url, headers, expect = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.headers, self.expect_100_continue = url, headers, expect
+        self.scope["headers"] = headers
+        super().on_headers_complete()
 
     def _reply(self, answer: Answer, request_id: str) -> None:
         stays = self.parser.should_keep_alive() and self.parser.get_http_version() != "1.0" and not self._is_leaving
-        head = [STATUS_LINE[answer.status]]
-        for name, value in (*self.server_state.default_headers, *headers_of(answer, request_id)):
-            head += (name, b": ", value, b"\r\n")
-        head.append(b"\r\n" if stays else b"connection: close\r\n\r\n")
-        head.append(answer.body)
-        self.transport.write(b"".join(head))
-        if not stays:
+        fields = [
+            b"%b: %b\r\n" % field for field in (*self.server_state.default_headers, *headers_of(answer, request_id))
+        ]
+        end = b"\r\n" if stays else b"connection: close\r\n\r\n"
+        self.transport.write(b"".join((STATUS_LINE[answer.status], *fields, end, answer.body)))
+        self.server_state.total_requests += 1
+        if stays:
+            self._rest_now()
+        else:
             self.transport.close()
-        self.on_response_complete()
+
+    def _rest_now(self) -> None:
+        """Close the connection if nothing comes for a while; one timer serves for many answers."""
+        self._is_resting, self._rested_at = True, self.loop.time()
+        if self._rest is None:
+            self._rest = self.loop.call_later(self.timeout_keep_alive, self._close_if_resting)
+
+    def _close_if_resting(self) -> None:
+        self._rest = None
+        left = self._rested_at + self.timeout_keep_alive - self.loop.time()
+        if self._is_resting and left > 0:
+            self._rest = self.loop.call_later(left, self._close_if_resting)
+        elif self._is_resting:
+            self.timeout_keep_alive_handler()
