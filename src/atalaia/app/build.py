@@ -72,7 +72,8 @@ class Atalaia:
         self.scheduler = Loop("scheduler", self._schedule, every_s=settings.schedule_every_s)
         self.messenger = Loop("facts", self._deliver, every_s=1.0)
         self.events = EventLog(as_json=settings.log_format == "json")
-        self.writer = Loop("events", self.events.flush, every_s=0.25)
+        # Often, because while lines are written nobody is answered.
+        self.writer = Loop("events", self.events.flush, every_s=0.05)
         self.learner = Loop("learner", self.signals.share, every_s=settings.signals.store_memory_s)
         self.roles: frozenset[str] = frozenset()
         self.is_ready = False

@@ -49,7 +49,7 @@ def configure_logs(*, level: str = "info", as_json: bool = True) -> None:
 
 
 class EventLog:
-    """Info events of the hot path: gathered here, written together a few times a second, in the form of all others.
+    """Info events of the hot path: gathered here, written together many times a second, in the form of all others.
 
     One line through the logging machinery costs more than answering a request; a gathered one costs a fraction.
     What cannot be written in time is dropped, and counted.
