@@ -16,6 +16,7 @@ from atalaia.core.models import ModelKey, Scope
 from atalaia.core.points import FloatArray, Points
 from atalaia.lifecycle.settings import LifecycleSettings
 from atalaia.lifecycle.training import Config
+from atalaia.signals.settings import SignalsSettings
 from atalaia.signals.store.history import all_blocks
 from bench.data import values_like
 from bench.report import Figure, less_is_better, more_is_better
@@ -32,7 +33,13 @@ _FLEET_ID = "bench"
 def history() -> list[Figure]:
     """Fill a history, compact it, read from it, train on it."""
     with tempfile.TemporaryDirectory() as folder:
-        atalaia = build(Settings(data_dir=Path(folder) / "data", lifecycle=LifecycleSettings(cooldown_s=0)))
+        atalaia = build(
+            Settings(
+                data_dir=Path(folder) / "data",
+                lifecycle=LifecycleSettings(cooldown_s=0),
+                signals=SignalsSettings(store_memory_s=0.05),
+            )
+        )
         try:
             table = np.stack([values_like(MINUTES, seed=s) for s in range(SERIES)])
             _fill(atalaia, table)
@@ -59,8 +66,8 @@ def _fill(atalaia: Atalaia, table: FloatArray) -> None:
 
 
 def _settle(atalaia: Atalaia) -> None:
-    while atalaia.signals.scoring.drain():
-        pass
+    while atalaia.signals.scoring.drain() or atalaia.signals.memory.is_behind:
+        time.sleep(0.01)  # no batch leaves the tail before the memory of it is stored, which is done now and then
     while (swap := atalaia.signals.history.merge() or atalaia.signals.history.compaction()) is not None:
         with atalaia.database.write() as session:
             swap(session)
