@@ -1,5 +1,6 @@
 """The registry on the real MLflow: what is published can be read by anybody who knows MLflow, and is there once."""
 
+import logging
 import os
 import shutil
 import time
@@ -386,3 +387,10 @@ def test_metrics_that_mlflow_would_not_take_do_not_stop_a_training(registry: Mlf
     odd = replace(Trained(), metrics={"points": 1e300, "tiny": 5e-324, "series_level": 0.0})
     run_id = registry.publish(odd)
     assert mlflow(folder).get_run(run_id).data.metrics == odd.metrics
+
+
+def test_what_it_logs_comes_in_our_form(tmp_path: Path) -> None:
+    MlflowRegistry(tmp_path / "mlflow").check()
+    for name in ("mlflow", "alembic", "huey", "sqlalchemy.engine"):
+        logger = logging.getLogger(name)
+        assert (logger.handlers, logger.propagate, logger.level) == ([], True, logging.WARNING)

@@ -4,6 +4,7 @@ import json
 import logging
 import math
 import re
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +14,7 @@ import structlog
 from atalaia.core.clock import from_us
 from atalaia.core.scores import Source
 from atalaia.kit import logs
-from atalaia.kit.logs import EventLog, configure_logs
+from atalaia.kit.logs import EventLog, configure_logs, take_over
 from tests.kit.fakes import in_threads
 
 
@@ -94,6 +95,17 @@ def test_noisy_libraries_are_heard_only_when_something_is_wrong(capsys: pytest.C
     logging.getLogger("httpx").info("GET")
     logging.getLogger("uvicorn.access").info("GET")
     logging.getLogger("alembic.runtime").warning("careful")
+    assert [line["event"] for line in lines(capsys)] == ["careful"]
+
+
+def test_a_library_that_brings_a_handler_is_heard_once_and_in_our_form(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs()
+    library = logging.getLogger("a.library")
+    library.addHandler(logging.StreamHandler(sys.stderr))
+    library.propagate = False
+    take_over("a.library")
+    logging.getLogger("a.library.part").info("all is well")
+    logging.getLogger("a.library.part").warning("careful")
     assert [line["event"] for line in lines(capsys)] == ["careful"]
 
 

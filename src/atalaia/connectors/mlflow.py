@@ -18,6 +18,7 @@ import structlog
 
 from atalaia.core.errors import Unavailable
 from atalaia.core.models import ModelKey, Scope, Stage
+from atalaia.kit.logs import take_over
 
 _log = structlog.get_logger(__name__)
 _FILE = "model.npz"
@@ -198,6 +199,7 @@ class MlflowRegistry:
             return self._client
         from mlflow.tracking import MlflowClient
 
+        take_over("mlflow", "alembic", "huey", "sqlalchemy.engine")
         (self._folder / "artifacts").mkdir(parents=True, exist_ok=True)
         _ask(database, "PRAGMA schema_version")  # MLflow would try for minutes to open what cannot be opened
         # MLflow keeps one engine for each URI for good; a timeout longer by nothing makes it open the file anew.

@@ -37,8 +37,7 @@ def configure_logs(*, level: str = "info", as_json: bool = True) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for noisy in ("alembic", "httpx", "mlflow", "uvicorn.access", "matplotlib"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    take_over("alembic", "httpx", "mlflow", "uvicorn.access", "matplotlib")
     wrapped = structlog.stdlib.ProcessorFormatter.wrap_for_formatter
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *stamped, *errors, wrapped],
@@ -46,6 +45,15 @@ def configure_logs(*, level: str = "info", as_json: bool = True) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
+
+
+def take_over(*names: str) -> None:
+    """Hear libraries only when something is wrong, and in our form: some bring handlers of their own on import."""
+    for name in names:
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
+        logger.setLevel(logging.WARNING)
 
 
 class EventLog:
