@@ -11,7 +11,7 @@ import pytest_socket
 from hypothesis import HealthCheck, settings
 
 TESTS = Path(__file__).resolve().parent
-PATIENCE_S = 5.0
+PATIENCE_S = 20.0
 LOOPBACK = ["127.0.0.1", "::1", "localhost"]
 MAY_SPEAK = frozenset({"contracts", "faults", "journeys", "services"})
 

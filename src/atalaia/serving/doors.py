@@ -196,7 +196,7 @@ class PredictionDoors:
                     score.model.model_id,
                     score.model.version,
                     score.source,
-                    round(seconds * 1000, 3),
+                    int(seconds * 1e6) / 1000,
                     utc_now(),
                 )
             )

@@ -1,12 +1,13 @@
 """Wire types of serving."""
 
+from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
 from pydantic import ConfigDict, Field
 
 from atalaia.core.errors import AtalaiaError
-from atalaia.core.scores import Score
+from atalaia.core.scores import THRESHOLD, Score
 from atalaia.kit.web.problems import problem_body
 from atalaia.kit.web.wire import Wire
 
@@ -169,34 +170,51 @@ class ReloadedOut(Wire):
     load_seconds: float
 
 
-def prediction(score: Score) -> dict[str, Any]:
-    """Return a score as `Prediction`, for msgspec, which encodes times and enumerations itself."""
-    model, why = score.model, score.explanation
-    return {
-        "series_id": score.series_id,
-        "timestamp": score.timestamp,
-        "value": score.value,
-        "anomaly": score.is_anomaly,
-        "anomaly_score": score.score,
-        "confidence": score.confidence,
-        "model_info": {
-            "model_id": model.model_id,
-            "version": model.version,
-            "stage": score.stage,
-            "type": model.algorithm,
-            "loaded_from": score.source,
-        },
-        "explanation": {
-            "expected": why.expected,
-            "lower": why.lower,
-            "upper": why.upper,
-            "part": why.part,
-            "text": why.text,
-        },
-    }
+class _ModelOut(msgspec.Struct, gc=False):
+    model_id: str
+    version: str
+    stage: str
+    type: str
+    loaded_from: str
 
 
-def answer_of(series_id: str, answer: Score | AtalaiaError) -> dict[str, Any]:
+class _ExplanationOut(msgspec.Struct, gc=False):
+    expected: float | None
+    lower: float | None
+    upper: float | None
+    part: str
+    text: str
+
+
+class PredictionOut(msgspec.Struct, gc=False):
+    """`Prediction` as it is encoded."""
+
+    series_id: str
+    timestamp: datetime
+    value: float
+    anomaly: bool
+    anomaly_score: float | None
+    confidence: str
+    model_info: _ModelOut
+    explanation: _ExplanationOut
+
+
+def prediction(score: Score) -> PredictionOut:
+    """Return a score as `Prediction`."""
+    series_id, timestamp, value, number, confidence, model, stage, source, why = score
+    return PredictionOut(
+        series_id,
+        timestamp,
+        value,
+        number is not None and number > THRESHOLD,
+        number,
+        confidence,
+        _ModelOut(model.model_id, model.version, stage, model.algorithm, source),
+        _ExplanationOut(*why),
+    )
+
+
+def answer_of(series_id: str, answer: Score | AtalaiaError) -> PredictionOut | dict[str, Any]:
     """Return the answer to one point of a batch."""
     if isinstance(answer, Score):
         return prediction(answer)

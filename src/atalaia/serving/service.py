@@ -98,12 +98,15 @@ class Serving:
 
     def predict_now(self, point: PointToScore) -> Score | None:
         """Score one point by a model that is in memory; None when there is none: `predict` may find another way."""
-        index = self.models.routes.index_of.get(point.series_id)
-        found = self.models.routes.found(index) if index is not None else None
-        if not isinstance(found, tuple):
+        models = self.models
+        index = models.routes.index_of.get(point.series_id)
+        if index is None:
             return None
-        self.models.cache.hits += 1
-        return self._answered(*found, point)
+        found = models.routes.found(index)
+        if isinstance(found, int):
+            return None
+        models.cache.hits += 1
+        return self._answered(*found, index, point)
 
     def predict_all_now(self, points: Sequence[PointToScore]) -> list[Score | None]:
         """Score points as `predict_now` does, each model in the one version that serves at one moment."""
@@ -112,8 +115,8 @@ class Serving:
         indexes = np.fromiter((known.get(point.series_id, -1) for point in points), np.int32, len(points))
         models, places = routes.look_up(indexes)
         answers = [
-            self._answered(models[slot_of(place)], row_of(place), point) if place >= 0 else None
-            for place, point in zip(places, points, strict=True)
+            self._answered(models[slot_of(place)], row_of(place), index, point) if place >= 0 else None
+            for place, index, point in zip(places, indexes.tolist(), points, strict=True)
         ]
         self.models.cache.hits += len(answers) - answers.count(None)
         return answers
@@ -252,12 +255,13 @@ class Serving:
     def _predict(self, point: PointToScore) -> Score | AtalaiaError:
         self.models.cache.misses += 1
         found = self.models.find(point.series_id)
-        return self._fallback(point) if found is None else self._answered(*found, point)
+        if found is None:
+            return self._fallback(point)
+        return self._answered(*found, self.models.routes.index_of[point.series_id], point)
 
-    def _answered(self, loaded: Loaded, row: int, point: PointToScore) -> Score:
+    def _answered(self, loaded: Loaded, row: int, index: int, point: PointToScore) -> Score:
         """Score one point by a model, and count it."""
-        score = score_one(loaded, row, point.series_id, point.timestamp, point.value)
-        index = self.models.routes.index_of[point.series_id]
+        score = score_one(loaded, row, *point)
         self._note(index, point.timestamp, point.value, score.is_anomaly)
         if loaded.deployment.key.scope is Scope.SERIES:
             self.models.cache.touch(loaded.deployment.key)

@@ -144,6 +144,8 @@ class DoorPlan:
             if path.startswith(before) and path.endswith(behind):
                 segment = path[len(before) : len(path) - len(behind)]
                 if segment and (route.deep or b"/" not in segment):
+                    if b"%" not in segment and segment.isascii():  # as nearly all are
+                        return route, segment.decode()
                     return route, segment.decode("latin-1") if route.deep else decoded_segment(segment)
         return None
 

@@ -116,8 +116,7 @@ class HotFront:
                 request_id = request_id or _usable(value)
             elif name in _LONG_WAY:
                 return None
-        path = raw.decode("latin-1")
-        path = unquote(path) if "%" in path else path
+        path = unquote(raw.decode("latin-1")) if b"%" in raw else raw.decode("latin-1")
         return found[0], Call(found[1], path, query, headers, b"", request_id or self._ids.new())
 
     def at_once(self, route: HotRoute, call: Call) -> Answer | None:
