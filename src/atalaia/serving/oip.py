@@ -139,6 +139,10 @@ class InferenceDoors:
         self._serving.note_asked(loaded, [series_id], [timestamp], [value], [score])
         return score, loaded
 
+    def _model(self, name: str, version: str | None) -> Loaded | None:
+        """Return a model, loaded if needed, None for the one that stands for all."""
+        return self._resident(name, version) or (None if name == EVERY else self._versions.find(name, version))
+
     def _resident(self, name: str, version: str | None) -> Loaded | None:
         """Return a model that is in memory, None for the one that stands for all."""
         if name != EVERY:
@@ -163,7 +167,7 @@ class InferenceDoors:
     def _inferred(self, call: Call, request: InferRequest, asked: Asked) -> Answer:
         name, version = name_and_version(call.name)
         wanted = {output.name for output in request.outputs} or {"score", "anomaly"}
-        loaded = self._resident(name, version) or (None if name == EVERY else self._versions.find(name, version))
+        loaded = self._model(name, version)
         columns = self._scores(loaded, asked, with_bands=not wanted.isdisjoint(_BANDS))
         body, head = encode_response(name, _version(loaded), columns, request)
         if head is None:
@@ -196,7 +200,7 @@ class InferenceDoors:
 
     def _predicted(self, call: Call, points: list[OnePoint]) -> Answer:
         name = decoded_segment(call.name)
-        loaded = self._resident(name, None) or (None if name == EVERY else self._versions.find(name, None))
+        loaded = self._model(name, None)
         return _predictions(self._scores(loaded, _columns(points), with_bands=False)["score"].tolist())
 
     def _scores(self, loaded: Loaded | None, asked: Asked, *, with_bands: bool) -> dict[str, NDArray[Any]]:

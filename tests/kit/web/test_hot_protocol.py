@@ -209,7 +209,7 @@ def test_what_is_noted_of_a_call_is_the_same_on_both_ways() -> None:
     assert noted[0] == noted[1]
 
 
-def test_an_idle_connection_is_closed_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_idle_connection_is_closed_after_a_while() -> None:
     async def run() -> None:
         protocol, wire = connected(HotProtocol, front().app)
         protocol.timeout_keep_alive = 0  # type: ignore[assignment]
