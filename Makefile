@@ -6,13 +6,15 @@ DATA_DIR ?= var/demo
 VENV := .venv
 BIN := $(VENV)/bin
 CLIENTS := .venv-clients
+PARTS := .venv-parts
+NODE := tests/parts/node
 # The pins also hold for what builds the package: older pip reads the first name, newer pip the second.
 PIP := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
 	$(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-dev setup-clients run test check format-check lint types contracts fast-tests format bench bench-peers docs lock clean
+.PHONY: help setup setup-dev setup-clients setup-parts run test check format-check lint types contracts fast-tests format bench bench-peers docs lock clean
 
 help: ## list every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,10 +28,13 @@ setup-dev: $(VENV)/.setup-dev ## the same, with what tests and checks need
 setup-clients: $(CLIENTS)/.setup ## the clients of KServe and Triton, which some tests speak through
 	@:
 
+setup-parts: $(PARTS)/.setup $(NODE)/node_modules/.setup ## real parts that tests start: PostgreSQL, RabbitMQ, S3 ...
+	@:
+
 run: setup ## start Atalaia on the sample data and keep serving
 	$(BIN)/atalaia demo --data-dir $(DATA_DIR)
 
-test: setup-dev ## run every test, with coverage of src (at least 90 %)
+test: setup-dev setup-parts ## run every test, with coverage of src (at least 90 %)
 	@rm -f .coverage .coverage.*
 	$(BIN)/coverage run -m pytest -n 2 --dist loadfile
 	@$(BIN)/coverage combine --quiet
@@ -64,9 +69,7 @@ bench: setup-dev ## run the benchmarks that need no peers, write bench/results/*
 	$(BIN)/python -m bench
 
 bench-peers: setup-dev ## those beside other servers and stores, which are installed (wrk, PostgreSQL, var/)
-	@sh scripts/install_missing.sh wrk
-	@command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 \
-		|| sh scripts/install_missing.sh postgresql
+	@sh scripts/install_missing.sh wrk initdb=postgresql
 	$(BIN)/python -m bench.peers
 
 docs: setup-dev ## write docs/reference anew from the code
@@ -76,7 +79,7 @@ lock: setup-dev ## write constraints.txt anew from what .venv holds
 	$(BIN)/python scripts/lock.py
 
 clean: ## remove .venv, caches and build outputs (not var/)
-	rm -rf $(VENV) $(CLIENTS) build dist htmlcov .coverage .coverage.* .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(CLIENTS) $(PARTS) $(NODE)/node_modules build dist htmlcov .coverage .coverage.* .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -98,4 +101,19 @@ $(CLIENTS)/.setup: tests/journeys/clients/requirements.txt | $(BIN)/python
 	@rm -rf $(CLIENTS)
 	@$(BIN)/python -m venv $(CLIENTS)
 	@$(CLIENTS)/bin/python -m pip --disable-pip-version-check --quiet install -r $<
+	@touch $@
+
+$(PARTS)/.setup: tests/parts/requirements.txt | $(BIN)/python
+	@echo "setup-parts: installing servers that tests start into $(PARTS)"
+	@sh scripts/install_missing.sh initdb=postgresql pgbouncer redis-server rabbitmqctl=rabbitmq-server \
+		prometheus-alertmanager ip=iproute2
+	@rm -rf $(PARTS)
+	@$(BIN)/python -m venv $(PARTS)
+	@$(PARTS)/bin/python -m pip --disable-pip-version-check --quiet install -r $<
+	@touch $@
+
+$(NODE)/node_modules/.setup: $(NODE)/package.json $(NODE)/package-lock.json
+	@echo "setup-parts: installing servers from npm into $(NODE)"
+	@sh scripts/install_missing.sh npm
+	@npm --prefix $(NODE) ci --no-audit --no-fund --silent
 	@touch $@

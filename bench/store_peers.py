@@ -93,11 +93,15 @@ def _duckdb(values: Any, folder: Path) -> dict[str, Any]:
     return _measure(values, commit, read, time.process_time)
 
 
+def _number(link: Any, question: str) -> int:
+    return link.execute(question).fetchone()[0]
+
+
 def _postgres(values: Any, _: Path, port: int) -> dict[str, Any]:
     link = psycopg.connect(host="127.0.0.1", port=port, user="bench", dbname="postgres", autocommit=True)
     link.execute("CREATE TABLE p (series int, stamp bigint, value double precision)")
     link.execute("CREATE INDEX p_series_stamp ON p (series, stamp)")
-    server = psutil.Process(psutil.Process(link.execute("SELECT pg_backend_pid()").fetchone()[0]).ppid())
+    server = psutil.Process(psutil.Process(_number(link, "SELECT pg_backend_pid()")).ppid())
 
     def cpu() -> float:
         family = [server, *server.children(recursive=True)]
@@ -113,7 +117,7 @@ def _postgres(values: Any, _: Path, port: int) -> dict[str, Any]:
         return len(np.array(rows))
 
     found = _measure(values, commit, read, cpu)
-    size = link.execute("SELECT pg_total_relation_size('p')").fetchone()[0]
+    size = _number(link, "SELECT pg_total_relation_size('p')")
     return {**found, "bytes_per_point": size / values.size}
 
 

@@ -10,6 +10,8 @@ import pytest
 import pytest_socket
 from hypothesis import HealthCheck, settings
 
+pytest_plugins = ["tests.parts.fixtures"]
+
 TESTS = Path(__file__).resolve().parent
 PATIENCE_S = 20.0
 LOOPBACK = ["127.0.0.1", "::1", "localhost"]
