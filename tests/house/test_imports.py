@@ -11,6 +11,8 @@ FREE = ("src/atalaia/app/cli/*",)
 """The command line starts fast because it imports what a command needs when the command runs."""
 
 LAZY = {
+    "src/atalaia/kit/jobs/broker.py": frozenset({"celery", "kombu"}),
+    "src/atalaia/kit/jobs/pool.py": frozenset({"celery"}),
     "src/atalaia/connectors/mlflow*": frozenset({"mlflow"}),
     "src/atalaia/lifecycle/plotting.py": frozenset({"matplotlib"}),
 }

@@ -11,7 +11,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from atalaia.core.errors import Conflict, Stale
 from atalaia.kit.jobs import Job, JobQueue, JobStatus
 from atalaia.kit.jobs import queue as queues
-from atalaia.kit.jobs.queue import ENDED, Claim
+from atalaia.kit.jobs.rows import ENDED, Claim
 from tests.kit.fakes import Clock, count_of, count_up, open_database
 
 LEASE_S = 15

@@ -11,7 +11,7 @@ from atalaia.core.errors import Busy, Conflict, Invalid, Missing, Stale
 from atalaia.core.facts import ModelPromoted, ModelRegistered
 from atalaia.core.models import ModelKey, Scope
 from atalaia.kit.jobs import JobStatus
-from atalaia.kit.jobs.queue import JobRow
+from atalaia.kit.jobs.rows import JobRow
 from atalaia.kit.jobs.worker import Run
 from tests.lifecycle.builders import Workshop, open_workshop, wave
 

@@ -49,6 +49,18 @@ class RabbitMq(Part):
         command = ["rabbitmqctl", "--quiet", "--erlang-cookie", _COOKIE, *words]
         return run(command, user=_USER, variables=self._variables_of_node)
 
+    def messages(self, queue: str) -> int:
+        """Return how many messages wait in a queue that is there."""
+        with Connection(f"127.0.0.1:{self.port}", userid="guest", password="guest") as connection:
+            told = connection.channel().queue_declare(queue, passive=True)
+            return int(told.message_count) if told is not None else 0
+
+    def purge(self) -> None:
+        """Throw away whatever waits in any queue."""
+        with Connection(f"127.0.0.1:{self.port}", userid="guest", password="guest") as connection:
+            for queue in self.control("list_queues", "name").split()[1:]:
+                connection.channel().queue_purge(queue)
+
     def answers(self) -> bool:
         """Say whether it takes connections."""
         with Connection(f"127.0.0.1:{self.port}", userid="guest", password="guest", connect_timeout=2):

@@ -6,7 +6,7 @@ from atalaia.core.facts import FeedbackGiven
 from atalaia.kit.facts import OutboxRow
 from atalaia.kit.idempotency import IdempotencyRow, once
 from atalaia.kit.jobs import JobQueue, JobStatus, Worker
-from atalaia.kit.jobs.queue import JobRow
+from atalaia.kit.jobs.rows import JobRow
 from atalaia.signals.store.history import BlockRow, TailRow
 from atalaia.signals.tasks import COMPACT, RETAIN, schedule, works
 

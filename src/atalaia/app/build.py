@@ -12,6 +12,7 @@ from atalaia.kit.blobs import Blobs
 from atalaia.kit.database import Database
 from atalaia.kit.facts import Outbox
 from atalaia.kit.jobs import JobQueue, Worker
+from atalaia.kit.jobs.broker import Dispatcher
 from atalaia.kit.logs import EventLog
 from atalaia.kit.telemetry import Telemetry
 from atalaia.kit.threads import Loop
@@ -69,6 +70,7 @@ class Atalaia:
             **lifecycle_tasks.works(self.lifecycle),
         }
         self.worker = Worker(self.database, self.queue, works, telemetry=self.telemetry)
+        self.dispatcher = None if settings.broker_url is None else self._dispatcher(tuple(works))
         self.scheduler = Loop("scheduler", self._schedule, every_s=settings.schedule_every_s)
         self.messenger = Loop("facts", self._deliver, every_s=1.0)
         self.events = EventLog(as_json=settings.log_format == "json")
@@ -96,11 +98,14 @@ class Atalaia:
             self.serving.start()
         if "worker" in self.roles:
             self.signals.follower.start()
-            self.worker.start()
+            if self.dispatcher is None:  # else processes of their own take the jobs
+                self.worker.start()
         elif "predictor" in self.roles:
             self.learner.start()
         if "scheduler" in self.roles:
             self.scheduler.start()
+        if self.dispatcher is not None:
+            self.dispatcher.start()
         self.outbox.deliver_by(self.messenger.wake)
         self.messenger.start()
         self.writer.start()
@@ -111,6 +116,8 @@ class Atalaia:
         self.is_ready = False
         self.scheduler.stop()
         self.worker.stop()
+        if self.dispatcher is not None:
+            self.dispatcher.stop()
         self.learner.stop()
         self.signals.stop()
         self.messenger.stop()
@@ -119,8 +126,16 @@ class Atalaia:
         self.events.flush()
         self.database.close()
 
+    def _dispatcher(self, kinds: tuple[str, ...]) -> Dispatcher:
+        assert self.settings.broker_url is not None
+        dispatcher = Dispatcher(self.settings.broker_url.get_secret_value(), self.queue, kinds)
+        self.telemetry.gauge("jobs_queue_messages", lambda: dispatcher.messages)
+        return dispatcher
+
     def _schedule(self) -> bool:
         signals_tasks.schedule(self.signals, self.queue)
+        if self.dispatcher is not None:
+            self.dispatcher.sweep()
         return False
 
     def _deliver(self) -> bool:

@@ -17,6 +17,7 @@ import uvicorn
 from sqlalchemy import text
 
 from atalaia.app.build import Atalaia, build
+from atalaia.app.pool import open_pool
 from atalaia.app.server import make_app, with_front
 from atalaia.app.settings import ROLES, Settings
 from atalaia.core.errors import AtalaiaError, Conflict, Denied, Unavailable
@@ -44,13 +45,18 @@ def _run(settings: Settings, roles: tuple[str, ...]) -> None:
     signal.signal(signal.SIGTERM, _leave)
     listener = listen(settings.host, settings.port, shared=settings.share_port)
     atalaia = build(settings)
+    pool = open_pool(atalaia) if atalaia.dispatcher is not None and "worker" in roles else None
     try:
         atalaia.start(roles)
+        if pool is not None:
+            pool.start()
         server = _server(atalaia)
         gc.collect()
         gc.freeze()  # what is loaded now stays: a collection that looks at all of it would halt everybody
         server.run(sockets=[listener])
     finally:
+        if pool is not None:
+            pool.stop(settings.shutdown_s)
         atalaia.close()
         listener.close()
 
@@ -201,6 +207,10 @@ def diagnose(settings: Settings) -> list[Finding]:
         )
         advice = "loaded models and local copies answer meanwhile; restore the folder, or remove it and train anew"
         findings.append(_finding("registry", lambda: _check_registry(atalaia), advice))
+        dispatcher = atalaia.dispatcher
+        if dispatcher is not None:
+            advice = "start RabbitMQ, or correct broker_url; jobs are accepted and wait meanwhile"
+            findings.append(_finding("broker", lambda: _check_broker(dispatcher.depth), advice))
     finally:
         atalaia.database.close()
     return findings
@@ -257,6 +267,10 @@ def _check_models(atalaia: Atalaia) -> str:
             "database_unavailable", f"{len(bad)} models without a sound local copy: {', '.join(bad[:5])}"
         )
     return f"{len(deployed)} models in Production, each with a sound local copy"
+
+
+def _check_broker(depth: Callable[[], float]) -> str:
+    return f"RabbitMQ answers; {depth():g} wake-ups wait"
 
 
 def _check_registry(atalaia: Atalaia) -> str:

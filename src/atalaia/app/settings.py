@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -62,6 +62,13 @@ class Settings(BaseSettings):
     )
     job_backoff_s: float = Field(
         default=1.0, gt=0, description="Pause before the first retry of a job; it doubles."
+    )
+    broker_url: SecretStr | None = Field(
+        default=None,
+        description="RabbitMQ, `amqp://user:password@host:5672//`; unset, a thread of the worker takes jobs.",
+    )
+    worker_processes: int = Field(
+        default=2, ge=1, le=64, description="Processes of a worker that take jobs, when RabbitMQ wakes them."
     )
     schedule_every_s: float = Field(default=5.0, gt=0, description="How often to look for jobs that are due.")
     shutdown_s: float = Field(default=10.0, gt=0, description="How long running requests may take at a stop.")

@@ -5,11 +5,12 @@ when it is first used: that takes a second, and most processes never do.
 """
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
+import fcntl
 import itertools
 import sqlite3
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
@@ -201,15 +202,27 @@ class MlflowRegistry:
 
         take_over("mlflow", "alembic", "huey", "sqlalchemy.engine")
         (self._folder / "artifacts").mkdir(parents=True, exist_ok=True)
+        with _alone(self._folder / "opening"):
+            return self._opened(MlflowClient, database)
+
+    def _opened(self, make_client: Any, database: Path) -> Any:
         _ask(database, "PRAGMA schema_version")  # MLflow would try for minutes to open what cannot be opened
         # MLflow keeps one engine for each URI for good; a timeout longer by nothing makes it open the file anew.
         uri = f"sqlite:///{database}?timeout={30 + next(_OPENINGS) / 1e6:.6f}"
-        client = MlflowClient(uri, uri)
+        client = make_client(uri, uri)
         experiment = client.get_experiment_by_name("atalaia")
         location = (self._folder / "artifacts").as_uri()
         self._experiment = experiment.experiment_id if experiment else client.create_experiment("atalaia", location)
         self._client = client
         return client
+
+
+@contextmanager
+def _alone(lock: Path) -> Generator[None]:
+    """Let one process at a time in: two that make the tables of a new file at once both fail."""
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _ask(database: Path, question: str) -> Any:

@@ -72,6 +72,7 @@ PROBLEMS: dict[str, tuple[Kind, str]] = {
     "disk_full": (Kind.UNAVAILABLE, "No space is left; nothing was kept."),
     "model_not_loaded": (Kind.UNAVAILABLE, "The model in Production can be loaded from nowhere."),
     "registry_unavailable": (Kind.UNAVAILABLE, "The model registry (MLflow) cannot be reached or read."),
+    "broker_unavailable": (Kind.UNAVAILABLE, "RabbitMQ does not answer; jobs wait in the database meanwhile."),
     "not_ready": (Kind.UNAVAILABLE, "The service is still starting."),
     "not_scored": (Kind.UNAVAILABLE, "The points were not scored in the time that was given."),
     "bad_gateway": (Kind.UNAVAILABLE, "A proxy answered instead of the service."),

@@ -78,6 +78,7 @@ METRICS: tuple[MetricName, ...] = (
     MetricName("intake_bytes", "gauge", (), "Memory of points that wait to become durable."),
     MetricName("scoring_lag_rows", "gauge", (), "Accepted batches that wait to be scored."),
     MetricName("anomalies_opened_total", "counter", (), "Anomalies opened."),
+    MetricName("jobs_queue_messages", "gauge", (), "Wake-ups that wait in RabbitMQ; NaN while it does not answer."),
     MetricName("jobs_attempted_total", "counter", ("kind", "how"), "Attempts at jobs, by how they ended."),
 )
 _BY_NAME = {metric.name: metric for metric in METRICS}
@@ -91,6 +92,7 @@ class Telemetry:
         self._counters: dict[str, Counter] = {}
         self._histograms: dict[str, Histogram] = {}
         self._bounds: dict[str, _Bound] = {}
+        self._tell: Callable[[str, tuple[str, ...], float], object] | None = None
         self.requests = RequestCounts()
         self.registry.register(_Requests(self.requests))
         for metric in METRICS:
@@ -107,8 +109,14 @@ class Telemetry:
 
     def count(self, name: str, *labels: str, by: float = 1) -> None:
         """Add `by` to the counter `name`."""
+        if self._tell is not None:
+            self._tell(name, labels, by)
         counter = self._counters[name]
         (counter.labels(*self._bounded(name, labels)) if labels else counter).inc(by)
+
+    def tell(self, tell: Callable[[str, tuple[str, ...], float], object]) -> None:
+        """Let ``tell(name, labels, by)`` hear what is counted: in a process that nobody scrapes."""
+        self._tell = tell
 
     def time(self, name: str, seconds: float, *labels: str) -> None:
         """Note that something took `seconds` in the histogram `name`."""

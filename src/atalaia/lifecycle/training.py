@@ -18,7 +18,7 @@ from atalaia.core.series import check_id
 from atalaia.kit.blobs import Blobs, sha256_of
 from atalaia.kit.facts import Outbox
 from atalaia.kit.jobs import Job, JobQueue, JobStatus, Outcome, Run
-from atalaia.kit.jobs.queue import BULK
+from atalaia.kit.jobs.rows import BULK
 from atalaia.lifecycle import store
 from atalaia.lifecycle.ports import Artefact, History, Registry
 from atalaia.lifecycle.rules import check_training_data

@@ -6,7 +6,8 @@ from atalaia.core.clock import MICROS
 from atalaia.core.errors import Busy, Conflict, Fault, Invalid, Missing, Stale
 from atalaia.kit.database import Database
 from atalaia.kit.jobs import Job, JobQueue, JobStatus
-from atalaia.kit.jobs.queue import BULK, Claim, problem
+from atalaia.kit.jobs.queue import problem
+from atalaia.kit.jobs.rows import BULK, Claim
 from tests.kit.fakes import Clock, count_of, count_up, in_threads
 
 BROKEN = {"code": "internal_error", "kind": "broken", "detail": "x", "errors": []}
@@ -327,14 +328,13 @@ def test_one_job_of_a_kind_and_subject_waits_at_a_time(database: Database, queue
     assert ask() is True
 
 
-def test_those_who_wait_for_jobs_are_woken_after_the_commit(database: Database, queue: JobQueue) -> None:
-    woken: list[bool] = []
-    queue.on_enqueue(lambda: woken.append(queue.depth(["train"]) == 2))
+def test_whoever_waits_is_woken_after_the_commit(database: Database, queue: JobQueue) -> None:
+    woken: list[int] = []
+    queue.on_enqueue(lambda jobs: woken.append(len(jobs) + queue.depth(["train"])))
     with database.write() as session:
-        queue.enqueue(session, "train", {})
-        queue.enqueue(session, "train", {})
+        _ = [queue.enqueue(session, "train", {}) for _ in range(2)]
         assert woken == []
-    assert woken == [True]
+    assert woken == [4]  # both are told of, and both are there
 
 
 def test_the_depth_counts_what_waits_and_what_runs(database: Database, queue: JobQueue) -> None:

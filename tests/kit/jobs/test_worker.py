@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from atalaia.core.errors import Invalid, Unavailable
 from atalaia.kit.database import Database
 from atalaia.kit.jobs import Job, JobQueue, JobStatus, Outcome, Run, Work, Worker
-from atalaia.kit.jobs.queue import JobRow
+from atalaia.kit.jobs.rows import JobRow
 from atalaia.kit.telemetry import Telemetry
 from tests.kit.fakes import PATIENCE_S, Clock, count_of, count_up, logged, wait_until
 

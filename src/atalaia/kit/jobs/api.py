@@ -6,7 +6,8 @@ from fastapi import APIRouter, Query
 
 from atalaia.core.models import ModelKey, Scope
 from atalaia.kit.database import Database
-from atalaia.kit.jobs.queue import Job, JobQueue, unknown_job
+from atalaia.kit.jobs.queue import JobQueue, unknown_job
+from atalaia.kit.jobs.rows import Job
 from atalaia.kit.web.wire import Cursor, Limit, Wire, optional_time
 
 StatusName = Literal["queued", "processing", "completed", "failed", "cancelled"]

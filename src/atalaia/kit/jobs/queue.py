@@ -6,90 +6,22 @@ transaction as what the job changes, and only by the holder of the lease: a job 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Boolean, Float, Index, Integer, String, delete, func, or_, select, update
+from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.engine import CursorResult
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy.orm import Session
 
 from atalaia.core.clock import MICROS, now_us
 from atalaia.core.errors import AtalaiaError, Conflict, Missing, Stale
 from atalaia.core.ids import new_id
 from atalaia.kit.cursors import decode_cursor, encode_cursor, page_of
-from atalaia.kit.database import Database, Table, after_commit
+from atalaia.kit.database import Database, after_commit
+from atalaia.kit.jobs.rows import BULK, ENDED, Claim, Job, JobRow, JobStatus, Waiting, job_of
 
-
-class JobStatus(StrEnum):
-    """Where a job stands."""
-
-    QUEUED = "queued"
-    PROCESSING = "processing"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
-BULK = "bulk"
-"""Where a payload keeps what is large; it is dropped when the job has ended."""
-ENDED = (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED)
 _CHUNK = 500
-
-
-class JobRow(Table):
-    """One job."""
-
-    __tablename__ = "jobs"
-    __table_args__ = (
-        Index("jobs_waiting", "status", "priority", "run_at"),
-        Index("jobs_subject", "kind", "subject"),
-    )
-
-    id: Mapped[str] = mapped_column(String(32), primary_key=True)
-    kind: Mapped[str] = mapped_column(String(64))
-    subject: Mapped[str | None] = mapped_column(String(300))
-    payload: Mapped[dict[str, Any]] = mapped_column(JSON)
-    priority: Mapped[int] = mapped_column(Integer)
-    status: Mapped[str] = mapped_column(String(16))
-    progress: Mapped[float] = mapped_column(Float, default=0.0)
-    attempts: Mapped[int] = mapped_column(Integer, default=0)
-    max_attempts: Mapped[int] = mapped_column(Integer)
-    run_at: Mapped[int] = mapped_column(BigInteger)
-    lease_until: Mapped[int | None] = mapped_column(BigInteger)
-    lease: Mapped[str | None] = mapped_column(String(32))
-    cancel_requested: Mapped[bool] = mapped_column(Boolean, default=False)
-    result: Mapped[dict[str, Any] | None] = mapped_column(JSON)
-    error: Mapped[dict[str, Any] | None] = mapped_column(JSON)
-    created_at: Mapped[int] = mapped_column(BigInteger)
-    started_at: Mapped[int | None] = mapped_column(BigInteger)
-    finished_at: Mapped[int | None] = mapped_column(BigInteger, index=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A job as others see it. Times are microseconds since the epoch."""
-
-    job_id: str
-    kind: str
-    subject: str | None
-    status: JobStatus
-    progress: float
-    attempts: int
-    result: Mapping[str, Any] | None
-    error: Mapping[str, Any] | None
-    created_at: int
-    started_at: int | None
-    finished_at: int | None
-    payload: Mapping[str, Any] = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """The right to work on a job until the lease runs out."""
-
-    job: Job
-    lease: str
+_ENQUEUED = "atalaia_enqueued"
+_ENQUEUED_ACTION = "atalaia_enqueued_action"
 
 
 class JobQueue:
@@ -107,11 +39,11 @@ class JobQueue:
         self._database = database
         self.lease_s = lease_s
         self._backoff_s = backoff_s
-        self._wakers: list[Callable[[], None]] = []
+        self._wakers: list[Callable[[Sequence[Waiting]], None]] = []
         self._cancellers: list[Callable[[str], None]] = []
 
-    def on_enqueue(self, wake: Callable[[], None]) -> None:
-        """Call `wake` whenever a job was enqueued by this process."""
+    def on_enqueue(self, wake: Callable[[Sequence[Waiting]], None]) -> None:
+        """Call `wake` with the jobs that this process has enqueued, once they are committed."""
         self._wakers.append(wake)
 
     def on_cancel(self, stop: Callable[[str], None]) -> None:
@@ -145,8 +77,8 @@ class JobQueue:
             created_at=now,
         )
         session.add(row)
-        after_commit(session, self._wake)
-        return _job(row)
+        self._tell(session, Waiting(row.id, priority))
+        return job_of(row)
 
     def enqueue_unless_waiting(self, session: Session, kind: str, subject: str | None = None) -> bool:
         """Enqueue a job without payload unless one of its kind and subject has not ended; return whether."""
@@ -180,7 +112,7 @@ class JobQueue:
             row.lease_until = now + int(self.lease_s * MICROS)
             row.started_at = row.started_at or now
             row.attempts += 1
-            return Claim(_job(row), lease)
+            return Claim(job_of(row), lease)
 
     def heartbeat(self, claim: Claim, progress: float) -> bool:
         """Renew the lease; return whether somebody asked to cancel.
@@ -238,7 +170,7 @@ class JobQueue:
         if row.status == JobStatus.QUEUED:
             _end(row, JobStatus.CANCELLED)
         after_commit(session, lambda: self._stop(job_id))
-        return _job(row)
+        return job_of(row)
 
     def get(self, session: Session, job_id: str) -> Job:
         """Return one job.
@@ -251,14 +183,14 @@ class JobQueue:
         row = session.get(JobRow, job_id)
         if row is None:
             raise unknown_job(job_id)
-        return _job(row)
+        return job_of(row)
 
     def by_ids(self, session: Session, job_ids: Sequence[str]) -> dict[str, Job]:
         """Return those of some jobs that are there."""
         found: dict[str, Job] = {}
         for start in range(0, len(job_ids), _CHUNK):
             rows = session.scalars(select(JobRow).where(JobRow.id.in_(job_ids[start : start + _CHUNK])))
-            found.update({row.id: _job(row) for row in rows})
+            found.update({row.id: job_of(row) for row in rows})
         return found
 
     def list(
@@ -282,7 +214,14 @@ class JobQueue:
         if keys := decode_cursor(cursor, str):
             query = query.where(JobRow.id < keys[0])
         page, following = page_of(session.scalars(query).all(), limit, lambda row: encode_cursor(row.id))
-        return [_job(row) for row in page], following
+        return [job_of(row) for row in page], following
+
+    def due(self, kinds: Sequence[str], limit: int) -> Sequence[Waiting]:
+        """Return jobs that a worker may take now, the most urgent first."""
+        query = select(JobRow.id, JobRow.priority).where(_claimable(kinds))
+        with self._database.read() as session:
+            rows = session.execute(query.order_by(JobRow.priority.desc(), JobRow.run_at, JobRow.id).limit(limit))
+            return [Waiting(job_id, priority) for job_id, priority in rows]
 
     def depth(self, kinds: Sequence[str]) -> int:
         """Return how many jobs of these kinds have not ended."""
@@ -294,7 +233,7 @@ class JobQueue:
         """Return the newest job of this kind and subject."""
         query = select(JobRow).where(JobRow.kind == kind, JobRow.subject == subject)
         row = session.scalar(query.order_by(JobRow.created_at.desc(), JobRow.id.desc()).limit(1))
-        return _job(row) if row else None
+        return job_of(row) if row else None
 
     def forget(self, session: Session, older_than_us: int) -> int:
         """Delete the jobs that ended before the given moment; return how many."""
@@ -318,9 +257,17 @@ class JobQueue:
         for stop in self._cancellers:
             stop(job_id)
 
-    def _wake(self) -> None:
+    def _tell(self, session: Session, waiting: Waiting) -> None:
+        told: list[Waiting] | None = session.info.get(_ENQUEUED)
+        if told is None:
+            told = session.info[_ENQUEUED] = []
+            session.info[_ENQUEUED_ACTION] = lambda: self._wake(session.info.pop(_ENQUEUED))
+        told.append(waiting)
+        after_commit(session, session.info[_ENQUEUED_ACTION])
+
+    def _wake(self, jobs: Sequence[Waiting]) -> None:
         for wake in self._wakers:
-            wake()
+            wake(jobs)
 
 
 def problem(error: AtalaiaError) -> dict[str, Any]:
@@ -359,20 +306,3 @@ def _end(
 def _worker_lost(attempts: int) -> dict[str, Any]:
     detail = f"the worker died {attempts} times on this job; look at its log before you queue it again"
     return {"code": "worker_lost", "kind": "broken", "detail": detail, "errors": []}
-
-
-def _job(row: JobRow) -> Job:
-    return Job(
-        job_id=row.id,
-        kind=row.kind,
-        subject=row.subject,
-        status=JobStatus(row.status),
-        progress=row.progress,
-        attempts=row.attempts,
-        result=row.result,
-        error=row.error,
-        created_at=row.created_at,
-        started_at=row.started_at,
-        finished_at=row.finished_at,
-        payload=row.payload,
-    )

@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session
 
 from atalaia.core.errors import AtalaiaError, Broken, Stale
 from atalaia.kit.database import Database
-from atalaia.kit.jobs.queue import Claim, JobQueue, problem
+from atalaia.kit.jobs.queue import JobQueue, problem
+from atalaia.kit.jobs.rows import Claim
 from atalaia.kit.telemetry import Telemetry
 
 _log = structlog.get_logger(__name__)
@@ -99,7 +100,7 @@ class Worker:
         self._stopping = threading.Event()
         self._run: Run | None = None
         self._thread = threading.Thread(target=self._loop, name="atalaia-worker", daemon=True)
-        queue.on_enqueue(self._wake.set)
+        queue.on_enqueue(lambda _: self._wake.set())
         queue.on_cancel(self._stop_run)
 
     def start(self) -> None:
