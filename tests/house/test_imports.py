@@ -14,6 +14,7 @@ LAZY = {
     "src/atalaia/kit/jobs/broker.py": frozenset({"celery", "kombu"}),
     "src/atalaia/kit/jobs/pool.py": frozenset({"celery"}),
     "src/atalaia/connectors/mlflow*": frozenset({"mlflow"}),
+    "src/atalaia/kit/tracing.py": frozenset({"opentelemetry"}),
     "src/atalaia/lifecycle/plotting.py": frozenset({"matplotlib"}),
 }
 """Heavy packages, each with the only module that may load it late."""

@@ -16,6 +16,7 @@ from atalaia.kit.jobs.broker import Dispatcher
 from atalaia.kit.logs import EventLog
 from atalaia.kit.telemetry import Telemetry
 from atalaia.kit.threads import Loop
+from atalaia.kit.tracing import Tracing
 from atalaia.lifecycle import tasks as lifecycle_tasks
 from atalaia.lifecycle.deployments import DeploymentList
 from atalaia.lifecycle.service import Lifecycle
@@ -34,6 +35,7 @@ class Atalaia:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.telemetry = Telemetry()
+        self.tracing = Tracing(settings.tracing)
         self.database = Database(settings.sqlalchemy_url, busy_timeout_s=settings.busy_timeout_s)
         migrate(self.database)
         self.blobs = Blobs(settings.data_dir / "blobs")
@@ -69,7 +71,7 @@ class Atalaia:
             **signals_tasks.works(self.signals, self.queue, self.outbox),
             **lifecycle_tasks.works(self.lifecycle),
         }
-        self.worker = Worker(self.database, self.queue, works, telemetry=self.telemetry)
+        self.worker = Worker(self.database, self.queue, works, telemetry=self.telemetry, tracing=self.tracing)
         self.dispatcher = None if settings.broker_url is None else self._dispatcher(tuple(works))
         self.scheduler = Loop("scheduler", self._schedule, every_s=settings.schedule_every_s)
         self.messenger = Loop("facts", self._deliver, every_s=1.0)
@@ -124,6 +126,7 @@ class Atalaia:
         self.serving.stop()
         self.writer.stop()
         self.events.flush()
+        self.tracing.close()
         self.database.close()
 
     def _dispatcher(self, kinds: tuple[str, ...]) -> Dispatcher:

@@ -72,7 +72,8 @@ def make_app(atalaia: Atalaia) -> FastAPI:
 def with_front(app: FastAPI, atalaia: Atalaia) -> ASGIApp:
     """Return `app` behind limits, request ids and metrics, and its hot doors in front of it."""
     settings = atalaia.settings
-    front = Front(app, telemetry=atalaia.telemetry, max_body_bytes=settings.max_body_bytes)
+    tracing = atalaia.tracing
+    front = Front(app, telemetry=atalaia.telemetry, max_body_bytes=settings.max_body_bytes, tracing=tracing)
     return HotFront(
         front,
         _hot_routes(atalaia),
@@ -80,6 +81,7 @@ def with_front(app: FastAPI, atalaia: Atalaia) -> ASGIApp:
         events=atalaia.events,
         max_body_bytes=settings.max_body_bytes,
         max_inflight_bytes=settings.max_inflight_bytes,
+        tracing=tracing,
     )
 
 

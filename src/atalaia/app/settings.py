@@ -18,6 +18,7 @@ from pydantic_settings import (
 )
 
 from atalaia.core.errors import Fault, Invalid
+from atalaia.kit.tracing import TracingSettings
 from atalaia.lifecycle.settings import LifecycleSettings
 from atalaia.serving.settings import ServingSettings
 from atalaia.signals.settings import SignalsSettings
@@ -72,6 +73,7 @@ class Settings(BaseSettings):
     )
     schedule_every_s: float = Field(default=5.0, gt=0, description="How often to look for jobs that are due.")
     shutdown_s: float = Field(default=10.0, gt=0, description="How long running requests may take at a stop.")
+    tracing: TracingSettings = Field(default_factory=TracingSettings, description="Traces by OpenTelemetry.")
     signals: SignalsSettings = Field(default_factory=SignalsSettings, description="Points, history and anomalies.")
     lifecycle: LifecycleSettings = Field(default_factory=LifecycleSettings, description="Training and promotion.")
     serving: ServingSettings = Field(default_factory=ServingSettings, description="Loading models and answering.")

@@ -11,6 +11,7 @@ import msgspec
 import structlog
 
 from atalaia.core.clock import utc_now
+from atalaia.kit.tracing import with_trace
 
 _MOST_WAITING = 100_000
 _lines = msgspec.json.Encoder()
@@ -20,6 +21,7 @@ def configure_logs(*, level: str = "info", as_json: bool = True) -> None:
     """Send every log line, ours and the libraries', to stderr in one form."""
     stamped: list[Any] = [
         structlog.contextvars.merge_contextvars,
+        with_trace,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
@@ -37,7 +39,7 @@ def configure_logs(*, level: str = "info", as_json: bool = True) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    take_over("alembic", "httpx", "mlflow", "uvicorn.access", "matplotlib")
+    take_over("alembic", "celery", "httpx", "opentelemetry", "mlflow", "uvicorn.access", "matplotlib")
     wrapped = structlog.stdlib.ProcessorFormatter.wrap_for_formatter
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *stamped, *errors, wrapped],

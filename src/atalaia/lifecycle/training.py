@@ -19,6 +19,7 @@ from atalaia.kit.blobs import Blobs, sha256_of
 from atalaia.kit.facts import Outbox
 from atalaia.kit.jobs import Job, JobQueue, JobStatus, Outcome, Run
 from atalaia.kit.jobs.rows import BULK
+from atalaia.kit.tracing import span
 from atalaia.lifecycle import store
 from atalaia.lifecycle.ports import Artefact, History, Registry
 from atalaia.lifecycle.rules import check_training_data
@@ -122,12 +123,14 @@ class Training:
         key = ModelKey.parse(run.payload["key"])
         config = Config(**run.payload["config"])
         detector = make_detector(config.algorithm, config.hyperparameters)
-        found = self._data(key, config, run.payload.get(BULK))
+        with span("load_history"):
+            found = self._data(key, config, run.payload.get(BULK))
         run.report(_READ)
         if found is None:
             return self._nothing(run, key)
         series_ids, parts, learnt = found
-        model = FleetModel.fit_parts(detector, series_ids, _reported(run, parts, len(series_ids)))
+        with span("fit", series=len(series_ids)):
+            model = FleetModel.fit_parts(detector, series_ids, _reported(run, parts, len(series_ids)))
         if key.scope is Scope.FLEET and not model.metrics()["points"]:
             return self._nothing(run, key)
         run.report(_FITTED)
@@ -135,7 +138,8 @@ class Training:
         blob = self._blobs.put(artefact_key(sha256_of(data)), data)
         parameters = {**config.as_json(), "hyperparameters": detector.hyperparameters(), "series": len(series_ids)}
         artefact = Artefact(key, run.job_id, data, blob.sha256, parameters, model.metrics())
-        run_id = self._registry.publish(artefact)
+        with span("mlflow_publish"):
+            run_id = self._registry.publish(artefact)
         run.report(_LOGGED)
 
         def apply(session: Session) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from atalaia.core.scores import Score
 from atalaia.core.series import check_id
 from atalaia.kit.arrow_stream import ARROW, points_from_stream, scores_to_stream
 from atalaia.kit.logs import EventLog
+from atalaia.kit.tracing import is_traced, traced_as
 from atalaia.kit.web.doors import Answer, Call, HotRoute, json_answer
 from atalaia.kit.web.hot import LARGE_BYTES, in_thread
 from atalaia.kit.web.wire import check_crowd, decode, parse_time, parse_times, refuse_places
@@ -29,7 +30,7 @@ _point = msgspec.json.Decoder(schemas.PointBody)
 _batch = msgspec.json.Decoder(schemas.BatchBody)
 
 
-class _PredictionEvent(msgspec.Struct, gc=False):
+class _PredictionEvent(msgspec.Struct, gc=False, omit_defaults=True):
     """What is logged of a prediction."""
 
     request_id: str
@@ -44,8 +45,10 @@ class _PredictionEvent(msgspec.Struct, gc=False):
     loaded_from: str
     ms: float
     timestamp: datetime
-    event: str = "prediction"
-    level: str = "info"
+    event: str
+    level: str
+    trace_id: str = ""
+    span_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,8 @@ class PredictionDoors:
 
     def predict(self, call: Call) -> Answer | Awaitable[Answer]:
         """Score one point: is it an anomaly, how strange is it, why, and who says so."""
-        return self.predict_now(call) or in_thread(lambda: self._predict(call))
+        answer = None if is_traced() else self.predict_now(call)  # a trace tells of every step
+        return answer or in_thread(lambda: self._predict(call))
 
     def predict_now(self, call: Call) -> Answer | None:
         """Score one point by a model in memory; None when a model or the catalogue must be read first."""
@@ -87,7 +91,7 @@ class PredictionDoors:
     def _predict(self, call: Call) -> Answer:
         started = time.perf_counter()
         check_id(call.name)
-        return self._answered(call, _only(self._serving.predict([_point_of(call)])), started)
+        return self._answered(call, _only(self._serving.predict_alone(_point_of(call))), started)
 
     def predict_batch(self, call: Call) -> Answer | Awaitable[Answer]:
         """Score points of many series; rows are answered one by one, columns and Arrow streams by their like."""
@@ -198,6 +202,9 @@ class PredictionDoors:
                     score.source,
                     int(seconds * 1e6) / 1000,
                     utc_now(),
+                    "prediction",
+                    "info",
+                    **traced_as(),
                 )
             )
 
@@ -227,8 +234,7 @@ def _merged(
     return [point if isinstance(point, AtalaiaError) else next(following) for point in points]
 
 
-def _only(answers: Sequence[Score | AtalaiaError]) -> Score:
-    answer = answers[0]
+def _only(answer: Score | AtalaiaError) -> Score:
     if isinstance(answer, AtalaiaError):
         raise answer
     return answer

@@ -21,6 +21,7 @@ from atalaia.core.points import IntArray
 from atalaia.core.scores import Source
 from atalaia.kit.blobs import Blobs, sha256_of
 from atalaia.kit.telemetry import Telemetry
+from atalaia.kit.tracing import span
 from atalaia.serving.cache import Loaded, ModelCache
 from atalaia.serving.ports import Catalogue, Deployments, Registry
 from atalaia.serving.routing import (
@@ -250,7 +251,8 @@ class Models:
     def _try(self, deployment: Deployment, source: Source, read: Callable[[], memoryview]) -> Loaded | None:
         started = time.perf_counter()
         try:
-            data = read()
+            with span(f"{source.value}_load"):
+                data = read()
             if sha256_of(data) != deployment.sha256:
                 raise Broken(
                     "bad_artifact", f"the artefact of {deployment.key} from {source} is not the recorded one"

@@ -20,6 +20,7 @@ from atalaia.kit.facts import Outbox
 from atalaia.kit.heap import give_back
 from atalaia.kit.telemetry import Telemetry
 from atalaia.kit.threads import Loop
+from atalaia.kit.tracing import span
 from atalaia.serving.activity import OTHERS, Activity
 from atalaia.serving.blocks import Block, challenge_one, count_one
 from atalaia.serving.cache import Loaded
@@ -127,7 +128,21 @@ class Serving:
         A point of an unknown series has a `Missing` for an answer; the others are answered all the same.
         """
         answers = self.predict_all_now(points)
-        return [answer or self._predict(point) for answer, point in zip(answers, points, strict=True)]
+        return [answer or self.predict_alone(point) for answer, point in zip(answers, points, strict=True)]
+
+    def predict_alone(self, point: PointToScore) -> Score | AtalaiaError:
+        """Score one point as `predict` does, each step with a span of its own."""
+        with span("predict", series_id=point.series_id):
+            with span("load_model"):
+                with span("check_cache"):
+                    found = self._in_memory(point.series_id)
+                if found is None:
+                    self.models.cache.misses += 1
+                    found = self.models.find(point.series_id)
+            with span("inference"):
+                if found is None:
+                    return self._fallback(point)
+                return self._answered(*found, self.models.routes.index_of[point.series_id], point)
 
     def score_block(self, numbers: NumberArray, timestamps: IntArray, values: FloatArray) -> Block:
         """Score n points, each by the model of its series; NaN where none is in Production."""
@@ -252,12 +267,13 @@ class Serving:
         known = (numbers >= 0) & (numbers < len(by_number))
         return np.where(known, by_number[np.where(known, numbers, 0)], -1).astype(np.int32)
 
-    def _predict(self, point: PointToScore) -> Score | AtalaiaError:
-        self.models.cache.misses += 1
-        found = self.models.find(point.series_id)
-        if found is None:
-            return self._fallback(point)
-        return self._answered(*found, self.models.routes.index_of[point.series_id], point)
+    def _in_memory(self, series_id: str) -> tuple[Loaded, int] | None:
+        index = self.models.routes.index_of.get(series_id)
+        found = NO_MODEL if index is None else self.models.routes.found(index)
+        if isinstance(found, int):
+            return None
+        self.models.cache.hits += 1
+        return found
 
     def _answered(self, loaded: Loaded, row: int, index: int, point: PointToScore) -> Score:
         """Score one point by a model, and count it."""

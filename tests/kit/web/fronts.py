@@ -32,7 +32,7 @@ class Front:
     def __init__(self, *routes: HotRoute, app: ASGIApp = application, **limits: int) -> None:
         self.telemetry = Telemetry()
         self.events = EventLog()
-        known = {"max_body_bytes": LIMIT, "max_inflight_bytes": INFLIGHT, **limits}
+        known: dict[str, Any] = {"max_body_bytes": LIMIT, "max_inflight_bytes": INFLIGHT, **limits}
         self.app = HotFront(app, routes, telemetry=self.telemetry, events=self.events, **known)
 
     def post(self, target: str, body: Any = b"", **more: Any) -> Got:

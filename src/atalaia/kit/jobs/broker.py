@@ -154,8 +154,15 @@ class Dispatcher:
                 self._revoked.popleft()
                 continue
             job = self._waiting[0]  # it is taken off once the broker has confirmed it
+            headers = {} if job.trace is None else {"traceparent": job.trace}
             self._app.send_task(
-                TASK, [job.job_id], task_id=job.job_id, priority=job.priority, connection=link, retry=False
+                TASK,
+                [job.job_id],
+                task_id=job.job_id,
+                priority=job.priority,
+                headers=headers,
+                connection=link,
+                retry=False,
             )
             with suppress(IndexError):  # newer ones may have pushed it out
                 if self._waiting[0] is job:

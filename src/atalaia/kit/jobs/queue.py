@@ -18,6 +18,7 @@ from atalaia.core.ids import new_id
 from atalaia.kit.cursors import decode_cursor, encode_cursor, page_of
 from atalaia.kit.database import Database, after_commit
 from atalaia.kit.jobs.rows import BULK, ENDED, Claim, Job, JobRow, JobStatus, Waiting, job_of
+from atalaia.kit.tracing import trace_parent
 
 _CHUNK = 500
 _ENQUEUED = "atalaia_enqueued"
@@ -74,10 +75,11 @@ class JobQueue:
             max_attempts=max_attempts,
             run_at=now,
             cancel_requested=False,
+            trace=trace_parent(),
             created_at=now,
         )
         session.add(row)
-        self._tell(session, Waiting(row.id, priority))
+        self._tell(session, Waiting(row.id, priority, row.trace))
         return job_of(row)
 
     def enqueue_unless_waiting(self, session: Session, kind: str, subject: str | None = None) -> bool:
@@ -218,10 +220,10 @@ class JobQueue:
 
     def due(self, kinds: Sequence[str], limit: int) -> Sequence[Waiting]:
         """Return jobs that a worker may take now, the most urgent first."""
-        query = select(JobRow.id, JobRow.priority).where(_claimable(kinds))
+        query = select(JobRow.id, JobRow.priority, JobRow.trace).where(_claimable(kinds))
         with self._database.read() as session:
             rows = session.execute(query.order_by(JobRow.priority.desc(), JobRow.run_at, JobRow.id).limit(limit))
-            return [Waiting(job_id, priority) for job_id, priority in rows]
+            return [Waiting(*row) for row in rows]
 
     def depth(self, kinds: Sequence[str]) -> int:
         """Return how many jobs of these kinds have not ended."""

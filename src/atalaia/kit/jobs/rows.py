@@ -48,6 +48,7 @@ class JobRow(Table):
     lease_until: Mapped[int | None] = mapped_column(BigInteger)
     lease: Mapped[str | None] = mapped_column(String(32))
     cancel_requested: Mapped[bool] = mapped_column(Boolean, default=False)
+    trace: Mapped[str | None] = mapped_column(String(64))
     result: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     error: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     created_at: Mapped[int] = mapped_column(BigInteger)
@@ -71,6 +72,7 @@ class Job:
     started_at: int | None
     finished_at: int | None
     payload: Mapping[str, Any] = field(repr=False)
+    trace: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ class Waiting:
 
     job_id: str
     priority: int
+    trace: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,4 +107,5 @@ def job_of(row: JobRow) -> Job:
         started_at=row.started_at,
         finished_at=row.finished_at,
         payload=row.payload,
+        trace=row.trace,
     )

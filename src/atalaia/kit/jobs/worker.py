@@ -17,6 +17,7 @@ from atalaia.kit.database import Database
 from atalaia.kit.jobs.queue import JobQueue, problem
 from atalaia.kit.jobs.rows import Claim
 from atalaia.kit.telemetry import Telemetry
+from atalaia.kit.tracing import Tracing, TracingSettings, span
 
 _log = structlog.get_logger(__name__)
 
@@ -90,11 +91,13 @@ class Worker:
         *,
         poll_s: float = 0.5,
         telemetry: Telemetry | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self._database = database
         self._queue = queue
         self._works = dict(works)
         self._telemetry = telemetry
+        self._tracing = tracing or Tracing(TracingSettings())
         self._poll_s = poll_s
         self._wake = threading.Event()
         self._stopping = threading.Event()
@@ -122,7 +125,10 @@ class Worker:
         claim = self._queue.claim(tuple(self._works))
         if claim is None:
             return False
-        self._attempt(claim)
+        job = claim.job
+        told = {"id": job.job_id, "subject": job.subject or "", "attempt": job.attempts}
+        with self._tracing.job(job.kind, job.trace, told):
+            self._attempt(claim)
         return True
 
     def _stop_run(self, job_id: str) -> None:
@@ -176,7 +182,7 @@ class Worker:
             self._telemetry.count("jobs_attempted_total", claim.job.kind, how)
 
     def _complete(self, claim: Claim, outcome: Outcome) -> None:
-        with self._database.write() as session:
+        with span("complete"), self._database.write() as session:
             changed = outcome.apply(session) if outcome.apply else None
             self._queue.complete(session, claim, {**outcome.result, **(changed or {})})
 

@@ -7,8 +7,9 @@ answer; it never touches a database or a lock on the event loop, and may return 
 import asyncio
 import time
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 import structlog
@@ -21,6 +22,7 @@ from atalaia.core.errors import AtalaiaError, Broken, Busy, Invalid
 from atalaia.core.ids import RequestIds
 from atalaia.kit.logs import EventLog
 from atalaia.kit.telemetry import Telemetry
+from atalaia.kit.tracing import Tracing, TracingSettings, traced_as
 from atalaia.kit.web.doors import Answer, Call, Door, DoorPlan, Headers, HotRoute, Refuse, headers_of
 from atalaia.kit.web.encodings import decoded
 
@@ -59,8 +61,11 @@ class HotFront:
         events: EventLog,
         max_body_bytes: int,
         max_inflight_bytes: int,
+        tracing: Tracing | None = None,
     ) -> None:
         self._app = app
+        self._tracing = tracing or Tracing(TracingSettings())
+        self._to_trace = 0
         self._telemetry = telemetry
         self._events = events
         self._max_body_bytes = max_body_bytes
@@ -86,8 +91,9 @@ class HotFront:
         call = Call(name, scope["path"], scope["query_string"], headers, b"", request_id or self._ids.new())
         held = [0]
         try:
-            answer = await self._answer(route, call, receive, held, declared, encoding or route.encoding)
-            self._note(route, call, answer.status, time.perf_counter() - started)
+            with self._traced(route, call):
+                answer = await self._answer(route, call, receive, held, declared, encoding or route.encoding)
+                self._note(route, call, answer.status, time.perf_counter() - started)
             call.body = b""
             self._inflight += len(answer.body) - held[0]
             held[0] = len(answer.body)
@@ -107,15 +113,20 @@ class HotFront:
         found = self._plan.find(method, raw)
         if found is None or found[0].at_once is None or found[0].encoding:
             return None
-        request_id = ""
+        request_id, parent = "", b""
         for name, value in headers:
             if name == b"content-length":
                 if _length(value) > self._small_bytes:
                     return None
             elif name == b"x-request-id":
                 request_id = request_id or _usable(value)
+            elif name == b"traceparent":
+                parent = value
             elif name in _LONG_WAY:
                 return None
+        if self._tracing.wants(parent):
+            self._to_trace += 1
+            return None
         path = unquote(raw.decode("latin-1")) if b"%" in raw else raw.decode("latin-1")
         return found[0], Call(found[1], path, query, headers, b"", request_id or self._ids.new())
 
@@ -129,6 +140,14 @@ class HotFront:
         if answer is not None:
             self._note(route, call, answer.status, time.perf_counter() - started)
         return answer
+
+    def _traced(self, route: HotRoute, call: Call) -> AbstractContextManager[Any]:
+        parent = call.header(b"traceparent").encode("latin-1")
+        if self._to_trace:  # this one was sent the long way to be traced, or another that is as good
+            self._to_trace -= 1
+        elif not self._tracing.wants(parent):
+            return nullcontext()
+        return self._tracing.request(route.method, route.route, parent)
 
     async def _answer(
         self, route: HotRoute, call: Call, receive: Receive, held: list[int], declared: int, encoding: str
@@ -202,6 +221,7 @@ class HotFront:
                 path=call.path[:300],
                 status=status,
                 ms=round(seconds * 1000, 3),
+                **traced_as(),
             )
 
 

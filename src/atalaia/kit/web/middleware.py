@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import MutableMapping
+from contextlib import nullcontext
 from typing import Any
 from urllib.parse import unquote
 
@@ -14,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from atalaia.core.errors import Invalid
 from atalaia.core.ids import new_id
 from atalaia.kit.telemetry import Telemetry
+from atalaia.kit.tracing import Tracing, TracingSettings
 from atalaia.kit.web.problems import Problem
 
 _log = structlog.get_logger("atalaia.http")
@@ -29,8 +31,11 @@ class Front:
     * Requests are counted and timed by route.
     """
 
-    def __init__(self, app: ASGIApp, *, telemetry: Telemetry, max_body_bytes: int) -> None:
+    def __init__(
+        self, app: ASGIApp, *, telemetry: Telemetry, max_body_bytes: int, tracing: Tracing | None = None
+    ) -> None:
         self._app = app
+        self._tracing = tracing or Tracing(TracingSettings())
         self._telemetry = telemetry
         self._max_body_bytes = max_body_bytes
 
@@ -52,11 +57,17 @@ class Front:
                 MutableHeaders(scope=message)["X-Request-Id"] = request_id
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        parent = headers.get("traceparent", "").encode("latin-1")
+        is_traced = scope["path"] not in _QUIET and self._tracing.wants(parent)
+        opened = self._tracing.request(scope["method"], "", parent) if is_traced else nullcontext()
+        with structlog.contextvars.bound_contextvars(request_id=request_id), opened as span:
             try:
                 await self._limited(scope, headers, receive, reply)
             finally:
                 self._note(scope, status, time.perf_counter() - started)
+                if span is not None:
+                    span.update_name(f"{scope['method']} {_route(scope)}")
+                    span.set_attributes({"http.route": _route(scope), "http.response.status_code": status})
 
     async def _limited(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
         length = headers.get("content-length", "0")
@@ -82,8 +93,7 @@ class Front:
         return Invalid("body_too_large", f"a body may have at most {limit} MiB; send it in smaller parts")
 
     def _note(self, scope: MutableMapping[str, Any], status: int, seconds: float) -> None:
-        route = scope.get("route")
-        path = _CONVERTOR.sub("}", route.path) if isinstance(route, Route) else "unmatched"
+        path = _route(scope)
         method = scope["method"] if scope["method"] in _METHODS else "OTHER"
         self._telemetry.requests.note(method, path, status, seconds)
         if path not in _QUIET:
@@ -95,6 +105,11 @@ class Front:
 _MAX_DIGITS = 18
 _CONVERTOR = re.compile(":ids?}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+def _route(scope: MutableMapping[str, Any]) -> str:
+    route = scope.get("route")
+    return _CONVERTOR.sub("}", route.path) if isinstance(route, Route) else "unmatched"
 
 
 def _keep_encoded_slashes(scope: MutableMapping[str, Any]) -> None:
