@@ -4,6 +4,7 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -107,13 +108,26 @@ def test_the_same_promotion_loaded_anew_counts_once() -> None:
     assert cache.nbytes == 10
 
 
+def test_the_hit_rate_is_that_of_the_last_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1_000.0]
+    monkeypatch.setattr("atalaia.serving.cache.time.monotonic", lambda: now[0])
+    cache = ModelCache(100)
+    told: list[float] = []
+    for hits, misses in ((0, 100), (0, 0), (50, 50), (0, 0), (0, 0)):
+        cache.hits += hits
+        cache.misses += misses
+        now[0] += 200
+        told.append(cache.hit_rate())
+    assert told == [0.0, 0.0, 0.5, 0.5, 1.0]
+
+
 def test_the_hit_rate_is_one_before_anybody_asked() -> None:
     cache = ModelCache(100)
-    assert cache.hit_rate == 1.0
+    assert cache.hit_rate() == 1.0
     cache.put(loaded("a"))
     for name in "aaab":
         cache.get(series(name))
-    assert (cache.hits, cache.misses, cache.hit_rate) == (3, 1, 0.75)
+    assert (cache.hits, cache.misses, cache.hit_rate()) == (3, 1, 0.75)
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcde"), st.integers(1, 60), st.integers(1, 4), st.booleans())))

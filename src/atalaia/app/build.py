@@ -1,5 +1,7 @@
 """The one place that puts Atalaia together: connectors, then services, then who listens to what."""
 
+import shutil
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -36,6 +38,8 @@ class Atalaia:
         self.settings = settings
         self.telemetry = Telemetry()
         self.tracing = Tracing(settings.tracing)
+        for name, figure in (("data_disk_free_bytes", "free"), ("data_disk_size_bytes", "total")):
+            self.telemetry.gauge(name, partial(_disk, settings.data_dir, figure))
         self.database = Database(settings.sqlalchemy_url, busy_timeout_s=settings.busy_timeout_s)
         migrate(self.database)
         self.blobs = Blobs(settings.data_dir / "blobs")
@@ -144,6 +148,10 @@ class Atalaia:
     def _deliver(self) -> bool:
         self.outbox.deliver()
         return False
+
+
+def _disk(folder: Path, figure: str) -> float:
+    return float(getattr(shutil.disk_usage(folder), figure))
 
 
 def build(settings: Settings) -> Atalaia:

@@ -17,6 +17,7 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
+    ProcessCollector,
     disable_created_metrics,
     generate_latest,
 )
@@ -78,9 +79,19 @@ METRICS: tuple[MetricName, ...] = (
     MetricName("intake_bytes", "gauge", (), "Memory of points that wait to become durable."),
     MetricName("scoring_lag_rows", "gauge", (), "Accepted batches that wait to be scored."),
     MetricName("anomalies_opened_total", "counter", (), "Anomalies opened."),
+    MetricName("anomaly_feedback_total", "counter", ("kind",), "What people said of anomalies."),
     MetricName("jobs_queue_messages", "gauge", (), "Wake-ups that wait in RabbitMQ; NaN while it does not answer."),
+    MetricName("data_disk_free_bytes", "gauge", (), "Space that is free where the data folder lies."),
+    MetricName("data_disk_size_bytes", "gauge", (), "Space that there is where the data folder lies."),
+    MetricName("process_cpu_seconds_total", "counter", (), "CPU time of the process."),
+    MetricName("process_resident_memory_bytes", "gauge", (), "Memory of the process."),
+    MetricName("process_virtual_memory_bytes", "gauge", (), "Address space of the process, mapped files included."),
+    MetricName("process_start_time_seconds", "gauge", (), "When the process began, in seconds since the epoch."),
+    MetricName("process_open_fds", "gauge", (), "Files and connections that the process has open."),
+    MetricName("process_max_fds", "gauge", (), "How many it may have."),
     MetricName("jobs_attempted_total", "counter", ("kind", "how"), "Attempts at jobs, by how they ended."),
 )
+_MADE_ELSEWHERE = ("http_request", "process_")
 _BY_NAME = {metric.name: metric for metric in METRICS}
 
 
@@ -95,8 +106,9 @@ class Telemetry:
         self._tell: Callable[[str, tuple[str, ...], float], object] | None = None
         self.requests = RequestCounts()
         self.registry.register(_Requests(self.requests))
+        ProcessCollector(registry=self.registry)
         for metric in METRICS:
-            if metric.name.startswith("http_request"):
+            if metric.name.startswith(_MADE_ELSEWHERE):
                 continue
             if metric.kind == "counter":
                 self._counters[metric.name] = Counter(

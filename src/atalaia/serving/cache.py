@@ -1,13 +1,16 @@
 """Loaded models: those of fleets stay, those of single series are bounded in bytes, the least used go first."""
 
 import threading
-from collections import OrderedDict
+import time
+from collections import OrderedDict, deque
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from atalaia.algorithms.models import FleetModel
 from atalaia.core.models import Deployment, ModelKey, Scope, version_name
 from atalaia.core.scores import ModelRef, Source
+
+_WINDOW_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,7 @@ class ModelCache:
         self._bounded = 0
         self.hits = 0
         self.misses = 0
+        self._asked = deque([(time.monotonic(), 0, 0)])
 
     def __len__(self) -> int:
         return len(self._models)
@@ -98,11 +102,19 @@ class ModelCache:
                 dropped += self._make_room(key)
             return dropped
 
-    @property
     def hit_rate(self) -> float:
-        """Share of the lookups that found their model, 1.0 before the first."""
-        asked = self.hits + self.misses
-        return self.hits / asked if asked else 1.0
+        """Return the share of the lookups that found their model, of those since it was asked five minutes ago.
+
+        1.0 before the first. Without that window a fault of today would be lost among the millions of last week.
+        """
+        now = time.monotonic()
+        with self._lock:
+            self._asked.append((now, self.hits, self.misses))
+            while len(self._asked) > 2 and now - self._asked[1][0] >= _WINDOW_S:
+                self._asked.popleft()
+            (_, hits, misses), (_, hits_now, misses_now) = self._asked[0], self._asked[-1]
+        found, missed = hits_now - hits, misses_now - misses
+        return found / (found + missed) if found + missed else 1.0
 
     def _make_room(self, newest: ModelKey) -> list[Loaded]:
         dropped: list[Loaded] = []

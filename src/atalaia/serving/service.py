@@ -78,7 +78,7 @@ class Serving:
         # Whoever was told of a promotion gets its answers; promotions by other processes are found by the loop.
         outbox.on_publish(ModelPromoted, self.models.refresh)
         outbox.on_publish(ChallengerChanged, self.models.refresh)
-        telemetry.gauge("model_cache_hit_rate", lambda: self.models.cache.hit_rate)
+        telemetry.gauge("model_cache_hit_rate", self.models.cache.hit_rate)
         telemetry.gauge("model_cache_bytes", lambda: self.models.cache.nbytes)
         telemetry.counts("anomaly_predictions_total", self.activity.totals)
         telemetry.counts("challenger_predictions_total", self.activity.comparisons)

@@ -237,6 +237,7 @@ class Signals:
         now = now_us()
         session.add(anomalies.FeedbackRow(anomaly_id=row.id, kind=kind.value, note=note, created_at=now))
         self._outbox.publish(session, FeedbackGiven(row.id, row.series_id, kind.value))
+        after_commit(session, lambda: self.telemetry.count("anomaly_feedback_total", kind.value))
         return Feedback(kind, note, from_us(now))
 
     # what other slices ask for through their ports
