@@ -7,6 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CLIENTS := .venv-clients
 PARTS := .venv-parts
+SCANNERS := .venv-scanners
 NODE := tests/parts/node
 # The pins also hold for what builds the package: older pip reads the first name, newer pip the second.
 PIP := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
@@ -14,7 +15,7 @@ PIP := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-dev setup-clients setup-parts run test check format-check lint types contracts fast-tests format bench bench-peers docs lock clean
+.PHONY: help setup setup-dev setup-clients setup-parts setup-scanners run test check format-check lint types contracts fast-tests format bench bench-peers docs lock clean
 
 help: ## list every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,10 +32,13 @@ setup-clients: $(CLIENTS)/.setup ## the clients of KServe and Triton, which some
 setup-parts: $(PARTS)/.setup $(NODE)/node_modules/.setup ## real parts that tests start: PostgreSQL, RabbitMQ, S3 ...
 	@:
 
+setup-scanners: $(SCANNERS)/.setup ## programs that look for weaknesses: bandit, semgrep, schemathesis
+	@:
+
 run: setup ## start Atalaia on the sample data and keep serving
 	$(BIN)/atalaia demo --data-dir $(DATA_DIR)
 
-test: setup-dev setup-parts ## run every test, with coverage of src (at least 90 %)
+test: setup-dev setup-parts setup-scanners ## run every test, with coverage of src (at least 90 %)
 	@rm -f .coverage .coverage.*
 	$(BIN)/coverage run -m pytest -n 2 --dist loadfile
 	@$(BIN)/coverage combine --quiet
@@ -79,7 +83,7 @@ lock: setup-dev ## write constraints.txt anew from what .venv holds
 	$(BIN)/python scripts/lock.py
 
 clean: ## remove .venv, caches and build outputs (not var/)
-	rm -rf $(VENV) $(CLIENTS) $(PARTS) $(NODE)/node_modules build dist htmlcov .coverage .coverage.* .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(CLIENTS) $(PARTS) $(SCANNERS) $(NODE)/node_modules build dist htmlcov .coverage .coverage.* .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -110,6 +114,13 @@ $(PARTS)/.setup: tests/parts/requirements.txt | $(BIN)/python
 	@rm -rf $(PARTS)
 	@$(BIN)/python -m venv $(PARTS)
 	@$(PARTS)/bin/python -m pip --disable-pip-version-check --quiet install -r $<
+	@touch $@
+
+$(SCANNERS)/.setup: tests/parts/scanners.txt | $(BIN)/python
+	@echo "setup-scanners: installing programs that look for weaknesses into $(SCANNERS)"
+	@rm -rf $(SCANNERS)
+	@$(BIN)/python -m venv $(SCANNERS)
+	@$(SCANNERS)/bin/python -m pip --disable-pip-version-check --quiet install -r $<
 	@touch $@
 
 $(NODE)/node_modules/.setup: $(NODE)/package.json $(NODE)/package-lock.json

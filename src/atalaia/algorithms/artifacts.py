@@ -34,7 +34,7 @@ _ALIGNMENT = 64
 _PADDING = 0xD935
 """Tag of an extra field that only fills space, as Android's zipalign writes it."""
 _LOCAL = struct.Struct("<4s22xHH")
-"""A local file header: its signature, and the lengths of name and extra field behind it."""
+"""A local file header: its magic, and the lengths of name and extra field behind it."""
 
 Unpacked = tuple[dict[str, Any], dict[str, "Member"]]
 
@@ -165,10 +165,10 @@ def _content(view: memoryview, info: zipfile.ZipInfo) -> memoryview:
         raise ValueError("a member is compressed or encrypted")
     if info.file_size != info.compress_size or info.file_size > len(view):
         raise ValueError("a member declares more bytes than there are")
-    signature, name, extra = _LOCAL.unpack_from(view, info.header_offset)
+    magic, name, extra = _LOCAL.unpack_from(view, info.header_offset)
     begin = info.header_offset + _LOCAL.size + name + extra
     content = view[begin : begin + info.file_size]
-    if signature != b"PK\x03\x04" or len(content) != info.file_size or zlib.crc32(content) != info.CRC:
+    if magic != b"PK\x03\x04" or len(content) != info.file_size or zlib.crc32(content) != info.CRC:
         raise ValueError(f"member {info.filename[:40]!r} was changed")
     return content
 
