@@ -42,7 +42,7 @@ def _run(settings: Settings, roles: tuple[str, ...]) -> None:
     configure_logs(level=settings.log_level, as_json=settings.log_format == "json")
     # uvicorn stops on SIGTERM and then raises it again: without a handler of ours that would end us before `close`
     signal.signal(signal.SIGTERM, _leave)
-    listener = listen(settings.host, settings.port, shared=settings.share_port)
+    listener = _listen(settings)
     atalaia = build(settings)
     try:
         atalaia.start(roles)
@@ -77,7 +77,7 @@ class Embedded:
     def __enter__(self) -> Self:
         settings = self._settings
         with ExitStack() as started:
-            listener = started.enter_context(listen(settings.host, settings.port, shared=settings.share_port))
+            listener = started.enter_context(_listen(settings))
             host, port = listener.getsockname()[:2]
             self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
             self.atalaia = build(settings)
@@ -109,18 +109,20 @@ def _wait_for(server: uvicorn.Server, thread: threading.Thread) -> None:
         time.sleep(0.01)
 
 
-def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
-    """Return a socket that listens on a loopback address; a `shared` port other processes may listen on too.
+def listen(host: str, port: int, *, shared: bool = False, is_open: bool = False) -> socket.socket:
+    """Return a socket that listens; a `shared` port other processes may listen on too.
+
+    Addresses that others can reach are for an `is_open` service: one whose callers must say who they are.
 
     Raises
     ------
     Denied
-        When the address is another: there is no authentication yet.
+        When others can reach the address, and authentication is off.
     Conflict
         When somebody else listens there.
     """
-    if not _is_loopback(host):
-        detail = f"{host} can be reached from outside, and there is no authentication yet; use 127.0.0.1"
+    if not is_open and not _is_loopback(host):
+        detail = f"{host} can be reached from outside, and authentication is off; turn it on, or use 127.0.0.1"
         raise Denied("not_loopback", detail)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -130,6 +132,11 @@ def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
         raise Conflict(
             "port_in_use", f"cannot listen on {host} port {port} ({why}); choose another with --port"
         ) from error
+
+
+def _listen(settings: Settings) -> socket.socket:
+    is_open = settings.auth.mode == "on"
+    return listen(settings.host, settings.port, shared=settings.share_port, is_open=is_open)
 
 
 def _is_loopback(host: str) -> bool:

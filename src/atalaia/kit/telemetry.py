@@ -78,6 +78,10 @@ METRICS: tuple[MetricName, ...] = (
     MetricName("intake_bytes", "gauge", (), "Memory of points that wait to become durable."),
     MetricName("scoring_lag_rows", "gauge", (), "Accepted batches that wait to be scored."),
     MetricName("anomalies_opened_total", "counter", (), "Anomalies opened."),
+    MetricName("auth_refused_total", "counter", ("code",), "Requests whose caller was not known, or might not."),
+    MetricName("login_failures_total", "counter", (), "Logins that failed."),
+    MetricName("requests_limited_total", "counter", ("limit",), "Requests refused because there were too many."),
+    MetricName("rate_limits_shared", "gauge", (), "1 while processes share the counts of limits, 0 otherwise."),
     MetricName("jobs_attempted_total", "counter", ("kind", "how"), "Attempts at jobs, by how they ended."),
 )
 _BY_NAME = {metric.name: metric for metric in METRICS}

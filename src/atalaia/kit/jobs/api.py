@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 
 from atalaia.core.models import ModelKey, Scope
+from atalaia.kit.auth.permissions import needs
 from atalaia.kit.database import Database
 from atalaia.kit.jobs.queue import Job, JobQueue, unknown_job
 from atalaia.kit.web.wire import Cursor, Limit, Wire, optional_time
@@ -63,6 +64,7 @@ def jobs_router(database: Database, queue: JobQueue, prefix: str, kinds: tuple[s
     router = APIRouter(prefix=prefix, tags=["jobs"])
 
     @router.get("")
+    @needs("jobs.read")
     def list_jobs(
         status: StatusName | None = None,
         series_id: Annotated[str | None, Query(max_length=256)] = None,
@@ -78,12 +80,14 @@ def jobs_router(database: Database, queue: JobQueue, prefix: str, kinds: tuple[s
         return JobPage(items=[JobOut.of(job) for job in items], next=following)
 
     @router.get("/{job_id}")
+    @needs("jobs.read")
     def get_job(job_id: str) -> JobOut:
         """Show one job."""
         with database.read() as session:
             return JobOut.of(_of_kind(queue.get(session, job_id), kinds))
 
     @router.delete("/{job_id}")
+    @needs("jobs.cancel")
     def cancel_job(job_id: str) -> JobOut:
         """Cancel a job: at once while it waits, at its next step while it runs."""
         with database.write() as session:

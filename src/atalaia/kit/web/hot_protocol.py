@@ -48,7 +48,9 @@ class HotProtocol(HttpToolsProtocol):
         """Choose the way."""
         is_alone = self.cycle is None or self.cycle.response_complete
         if self._front is not None and is_alone and not self.flow.write_paused and self.limit_concurrency is None:
-            self._begun = self._front.begun(self.parser.get_method().decode("latin-1"), self.url, self.headers)
+            peer = self.client[0] if self.client else ""
+            method = self.parser.get_method().decode("latin-1")
+            self._begun = self._front.begun(method, self.url, self.headers, peer)
         if self._begun is None:
             self._go_long()
 

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 
@@ -42,6 +42,8 @@ class Front:
         _keep_encoded_slashes(scope)
         headers = Headers(scope=scope)
         request_id = scope["request_id"] = _request_id(headers)
+        more: list[tuple[str, str]] = []
+        scope["answer_headers"] = more
         started = time.perf_counter()
         status = 500
 
@@ -49,7 +51,10 @@ class Front:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["X-Request-Id"] = request_id
+                told = MutableHeaders(scope=message)
+                told["X-Request-Id"] = request_id
+                for name, value in more:
+                    told[name] = value
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
@@ -95,6 +100,11 @@ class Front:
 _MAX_DIGITS = 18
 _CONVERTOR = re.compile(":ids?}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+def authorization_of(headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """Return the header Authorization, empty without one; several are joined, which makes no token."""
+    return b",".join([value for name, value in headers if name == b"authorization"])
 
 
 def _keep_encoded_slashes(scope: MutableMapping[str, Any]) -> None:
