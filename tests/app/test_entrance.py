@@ -62,9 +62,13 @@ def paths(house: House) -> Iterator[tuple[str, str, str]]:
 
 
 def test_every_door_that_is_not_public_refuses_nobody_and_rubbish(house: House) -> None:
+    kinds: list[tuple[dict[str, Any], str]] = [
+        ({}, "unauthenticated"),
+        ({"authorization": "Bearer x"}, "invalid_token"),
+    ]
     for method, path, permission in paths(house):
         if permission != PUBLIC:
-            for headers, told in (({}, "unauthenticated"), ({"authorization": "Bearer x"}, "invalid_token")):
+            for headers, told in kinds:
                 answer = house.knock(method, path, {}, **headers)
                 assert (answer.status, answer.json()["code"]) == (401, told), (method, path)
                 assert answer.headers["www-authenticate"].startswith('Bearer realm="atalaia"'), (method, path)
@@ -142,7 +146,7 @@ def test_an_admin_makes_lists_and_revokes_a_token_for_a_program(house: House) ->
     told = made.json()
     assert (made.status, told["name"], told["role"]) == (201, "grafana", "viewer")
     assert made.headers["cache-control"] == "no-store"
-    header = {"authorization": f"Bearer {told['access_token']}"}
+    header: dict[str, Any] = {"authorization": f"Bearer {told['access_token']}"}
     assert house.knock("GET", "/api/v1/series", **header).status == 200
     listed = house.knock("GET", "/api/v1/auth/tokens", role=Role.ADMIN)
     assert told["access_token"] not in listed.body.decode()

@@ -1,5 +1,9 @@
 """Who may come in, put together from the settings: tokens, users, limits, and the gate."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from atalaia.app.migrations import migrate
 from atalaia.app.settings import Settings
 from atalaia.connectors.oidc import ProviderDocuments
 from atalaia.kit.auth.access import Access
@@ -45,3 +49,15 @@ class Entrance:
         self.access.stop()
         if self.limits is not None:
             self.limits.stop()
+
+
+@contextmanager
+def local_users(settings: Settings) -> Generator[Users]:
+    """Open the users in the database of `settings`, for whoever may write it; no service needs to run."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    database = Database(settings.sqlalchemy_url, busy_timeout_s=settings.busy_timeout_s)
+    try:
+        migrate(database)
+        yield Entrance(database, settings, Telemetry()).users
+    finally:
+        database.close()

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
 
+from atalaia.core.errors import Fault, Invalid
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -86,6 +88,21 @@ def needs(permission: str, *, limit: str | None = None) -> Callable[[F], F]:
         return door
 
     return mark
+
+
+def parse_role(text: str) -> Role:
+    """Return the role of this name.
+
+    Raises
+    ------
+    Invalid
+        ``invalid_name``.
+    """
+    try:
+        return Role(text)
+    except ValueError:
+        reason = f"there is no role {text[:40]!r}; choose from {', '.join(Role)}"
+        raise Invalid("invalid_name", reason, faults=[Fault("/role", reason)]) from None
 
 
 def needed_by(door: object) -> Needed | None:
