@@ -7,7 +7,7 @@ import http.server
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from jwt.algorithms import RSAAlgorithm
 
 from atalaia.app.embedded import Embedded
 from atalaia.app.settings import load_settings
@@ -55,7 +56,7 @@ class Service:
 
 
 @contextmanager
-def service_of(provider: Provider, folder: Path, **more: Any) -> Iterator[Service]:
+def service_of(provider: Provider, folder: Path, **more: Any) -> Generator[Service]:
     settings = {
         "data_dir": folder / "data",
         "port": 0,
@@ -150,7 +151,7 @@ class Trap:
                 self.end_headers()
                 self.wfile.write(json.dumps(jwks).encode())
 
-            def log_message(self, *_: Any) -> None: ...
+            def log_message(self, format: str, *args: Any) -> None: ...
 
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}/jwks"
@@ -168,7 +169,7 @@ class Trap:
 
 def test_a_token_cannot_bring_its_own_key(service: Service, provider: Provider) -> None:
     mine = rsa.generate_private_key(65_537, 2048)
-    jwk = {**jwt.algorithms.RSAAlgorithm.to_jwk(mine.public_key(), as_dict=True), "kid": "mine", "alg": "RS256"}
+    jwk = {**RSAAlgorithm.to_jwk(mine.public_key(), as_dict=True), "kid": "mine", "alg": "RS256"}
     with Trap({"keys": [jwk]}) as trap:
         headers: list[dict[str, Any]] = [{"jku": trap.url}, {"x5u": trap.url}, {"jwk": jwk}]
         for header in headers:

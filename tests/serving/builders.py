@@ -189,7 +189,7 @@ class Place:
         inference = InferenceDoors(self.serving)
         app.include_router(InferenceApi(inference, self.serving, lambda: self.is_ready).router())
         front = Front(app, telemetry=self.telemetry, max_body_bytes=2**20)
-        limits = {"max_body_bytes": 2**20, "max_inflight_bytes": 2**22}
+        limits: dict[str, Any] = {"max_body_bytes": 2**20, "max_inflight_bytes": 2**22}
         routes = [*doors.routes(), *inference.routes()]
         return HotFront(front, routes, telemetry=self.telemetry, events=self.events, gate=None, **limits)
 

@@ -24,6 +24,7 @@ from atalaia.core.models import artefact_key
 from atalaia.kit.database import Database
 from atalaia.kit.logs import configure_logs
 from atalaia.kit.web.hot_protocol import HotProtocol
+from atalaia.kit.web.tls import TlsFiles, tls_files
 
 _START_S = 60.0
 
@@ -42,16 +43,21 @@ def _run(settings: Settings, roles: tuple[str, ...]) -> None:
     configure_logs(level=settings.log_level, as_json=settings.log_format == "json")
     # uvicorn stops on SIGTERM and then raises it again: without a handler of ours that would end us before `close`
     signal.signal(signal.SIGTERM, _leave)
+    tls = tls_files(settings.tls)
     listener = _listen(settings)
     atalaia = build(settings)
     try:
+        if tls is not None:
+            tls.start()
         atalaia.start(roles)
-        server = _server(atalaia)
+        server = _server(atalaia, tls)
         gc.collect()
         gc.freeze()  # what is loaded now stays: a collection that looks at all of it would halt everybody
         server.run(sockets=[listener])
     finally:
         atalaia.close()
+        if tls is not None:
+            tls.stop()
         listener.close()
 
 
@@ -79,11 +85,16 @@ class Embedded:
         with ExitStack() as started:
             listener = started.enter_context(_listen(settings))
             host, port = listener.getsockname()[:2]
-            self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+            tls = tls_files(settings.tls)
+            scheme = "http" if tls is None else "https"
+            self.url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
             self.atalaia = build(settings)
             started.callback(self.atalaia.close)
             self.atalaia.start()
-            server = _server(self.atalaia)
+            if tls is not None:
+                tls.start()
+                started.callback(tls.stop)
+            server = _server(self.atalaia, tls)
             thread = threading.Thread(target=server.run, args=([listener],), name="atalaia-http", daemon=True)
             thread.start()
             started.callback(self._stop, server, thread)
@@ -159,7 +170,10 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def _server(atalaia: Atalaia) -> uvicorn.Server:
+def _server(atalaia: Atalaia, tls: TlsFiles | None = None) -> uvicorn.Server:
+    headers = [("x-content-type-options", "nosniff")]
+    if tls is not None:
+        headers.append(("strict-transport-security", "max-age=31536000"))
     config = uvicorn.Config(
         with_front(make_app(atalaia), atalaia),
         log_config=None,
@@ -168,8 +182,12 @@ def _server(atalaia: Atalaia) -> uvicorn.Server:
         http=HotProtocol,
         timeout_graceful_shutdown=int(atalaia.settings.shutdown_s),
         server_header=False,
-        proxy_headers=False,  # nothing here asks who the caller is
+        proxy_headers=False,  # the gate looks at them itself, and knows whom to believe
+        headers=headers,
     )
+    if tls is not None:
+        config.load()
+        config.ssl = tls.context  # instead of one that uvicorn would make of files, once
     return _Server(config, atalaia)
 
 

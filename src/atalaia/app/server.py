@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
+from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import HTMLResponse, RedirectResponse
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
@@ -48,6 +49,9 @@ _NOT_SEEN_BY_FASTAPI = (
     ProblemOut,
 )
 _STATIC = "/docs/static"
+_CORS_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+_CORS_HEADERS = ("Authorization", "Content-Type", "Idempotency-Key", "X-Request-Id")
+_CORS_EXPOSED = ("RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-Id")
 _PROBLEM = {
     "description": "A problem",
     "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemOut"}}},
@@ -85,7 +89,15 @@ def make_app(atalaia: Atalaia) -> FastAPI:
 def with_front(app: FastAPI, atalaia: Atalaia) -> ASGIApp:
     """Return `app` behind limits, request ids and metrics, and its hot doors in front of it."""
     settings = atalaia.settings
-    front = Front(app, telemetry=atalaia.telemetry, max_body_bytes=settings.max_body_bytes)
+    front: ASGIApp = Front(app, telemetry=atalaia.telemetry, max_body_bytes=settings.max_body_bytes)
+    if settings.cors_origins:
+        front = CORSMiddleware(
+            front,
+            allow_origins=settings.cors_origins,
+            allow_methods=_CORS_METHODS,
+            allow_headers=_CORS_HEADERS,
+            expose_headers=_CORS_EXPOSED,
+        )
     return HotFront(
         front,
         hot_routes(atalaia),
@@ -94,6 +106,7 @@ def with_front(app: FastAPI, atalaia: Atalaia) -> ASGIApp:
         gate=atalaia.entrance.gate if atalaia.entrance.is_guarded else None,
         max_body_bytes=settings.max_body_bytes,
         max_inflight_bytes=settings.max_inflight_bytes,
+        has_foreign_pages=bool(settings.cors_origins),
     )
 
 

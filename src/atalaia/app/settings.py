@@ -20,6 +20,7 @@ from pydantic_settings import (
 from atalaia.core.errors import Fault, Invalid
 from atalaia.kit.auth.settings import AuthSettings
 from atalaia.kit.limits import LimitSettings
+from atalaia.kit.web.tls import TlsSettings
 from atalaia.lifecycle.settings import LifecycleSettings
 from atalaia.serving.settings import ServingSettings
 from atalaia.signals.settings import SignalsSettings
@@ -70,6 +71,10 @@ class Settings(BaseSettings):
     trusted_proxies: tuple[str, ...] = Field(
         default=(), description="Addresses or networks of proxies whose X-Forwarded-For is believed."
     )
+    cors_origins: tuple[str, ...] = Field(
+        default=(), description="Origins of web pages of others that may call, like `https://ops.example`."
+    )
+    tls: TlsSettings = Field(default_factory=TlsSettings, description="Certificates of the HTTP doors.")
     auth: AuthSettings = Field(default_factory=AuthSettings, description="Who may call.")
     limits: LimitSettings = Field(default_factory=LimitSettings, description="How often each caller may call.")
     signals: SignalsSettings = Field(default_factory=SignalsSettings, description="Points, history and anomalies.")

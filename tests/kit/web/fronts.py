@@ -30,11 +30,11 @@ class Front:
     """A front with doors that tell what they were told, and all that it notes."""
 
     def __init__(
-        self, *routes: HotRoute, app: ASGIApp = application, gate: Gate | None = None, **limits: int
+        self, *routes: HotRoute, app: ASGIApp = application, gate: Gate | None = None, **limits: Any
     ) -> None:
         self.telemetry = Telemetry()
         self.events = EventLog()
-        known = {"max_body_bytes": LIMIT, "max_inflight_bytes": INFLIGHT, **limits}
+        known: dict[str, Any] = {"max_body_bytes": LIMIT, "max_inflight_bytes": INFLIGHT, **limits}
         self.app = HotFront(app, routes, telemetry=self.telemetry, events=self.events, gate=gate, **known)
 
     def post(self, target: str, body: Any = b"", **more: Any) -> Got:

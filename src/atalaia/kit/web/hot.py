@@ -47,6 +47,8 @@ class HotFront:
         Who may pass, and how often; None lets everybody pass.
     max_body_bytes
         Of one body, as sent and decoded.
+    has_foreign_pages
+        Whether web pages of others may call: the application answers these, which says what browsers want to know.
     max_inflight_bytes
         Of all bodies that are read or worked on at a time, and of large answers that are not taken yet; a call that
         would exceed it is told to come again.
@@ -62,6 +64,7 @@ class HotFront:
         gate: Gate | None,
         max_body_bytes: int,
         max_inflight_bytes: int,
+        has_foreign_pages: bool = False,
     ) -> None:
         self._app = app
         self._telemetry = telemetry
@@ -71,6 +74,8 @@ class HotFront:
         self._small_bytes = min(LARGE_BYTES, max_body_bytes)
         self._max_inflight_bytes = max_inflight_bytes
         self._inflight = 0
+        self._has_foreign_pages = has_foreign_pages
+        self._long_way = _LONG_WAY | {b"origin"} if has_foreign_pages else _LONG_WAY
         self._decoders = asyncio.Semaphore(_DECODERS)
         self._ids = RequestIds()
         self._plan = DoorPlan(routes)
@@ -80,7 +85,7 @@ class HotFront:
         found = None
         if scope["type"] == "http":
             found = self._plan.find(scope["method"], scope.get("raw_path") or b"")  # a server may leave it out
-        if found is None:
+        if found is None or (self._has_foreign_pages and any(name == b"origin" for name, _ in scope["headers"])):
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
@@ -123,7 +128,7 @@ class HotFront:
                 request_id = request_id or _usable(value)
             elif name == b"authorization":
                 token = token + b"," + value if token else value
-            elif name in _LONG_WAY:
+            elif name in self._long_way:
                 return None
         path = unquote(raw.decode("latin-1")) if b"%" in raw else raw.decode("latin-1")
         return found[0], Call(found[1], path, query, headers, b"", request_id or self._ids.new(), token, peer)

@@ -1,8 +1,9 @@
 """ASGI layers around the application: ids in paths, request ids, limits, metrics and the access log."""
 
+import asyncio
 import re
 import time
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 
@@ -53,7 +54,7 @@ class Front:
                 status = message["status"]
                 told = MutableHeaders(scope=message)
                 told["X-Request-Id"] = request_id
-                for name, value in more:
+                for name, value in (*_said_with(scope["path"], told.get("content-type", "")), *more):
                     told[name] = value
             await send(message)
 
@@ -71,11 +72,13 @@ class Front:
             await problem(scope, receive, send)
             return
         seen = 0
+        is_whole = False
 
         async def counted() -> Message:
-            nonlocal seen
-            message = await receive()
+            nonlocal seen, is_whole
+            message = await (receive() if is_whole else _soon(receive))
             seen += len(message.get("body", b""))
+            is_whole = not message.get("more_body", False)
             if seen > self._max_body_bytes:
                 raise self._too_large()
             return message
@@ -97,6 +100,31 @@ class Front:
             )
 
 
+async def _soon(receive: Receive) -> Message:
+    """Return the next part of a body: whoever sends none may not hold a request open for ever."""
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            return await receive()
+    except TimeoutError:
+        raise Invalid("slow_body", f"the rest of the body did not come within {PATIENCE_S:g} s") from None
+
+
+def _said_with(path: str, media: str) -> Iterator[tuple[str, str]]:
+    """Yield the headers that keep browsers from doing more with an answer than is meant."""
+    yield "Referrer-Policy", "no-referrer"
+    yield "Content-Security-Policy", _PAGE_POLICY if media.startswith("text/html") else _DATA_POLICY
+    if path.startswith("/api/v1/auth"):
+        yield "Cache-Control", "no-store"
+
+
+PATIENCE_S = 30.0
+"""How long to wait for the next part of a body."""
+_DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"
+_PAGE_POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+"""The documentation of the API starts itself from a script inside its page."""
 _MAX_DIGITS = 18
 _CONVERTOR = re.compile(":ids?}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
