@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 
 from atalaia.app.build import Atalaia
 from atalaia.app.server import make_app, with_front
+from atalaia.core.errors import Unavailable
 from atalaia.kit.auth.permissions import PERMISSIONS, PUBLIC, Role
 from atalaia.kit.auth.routes import doors_of
 from tests.app.conftest import BuildOne
@@ -176,6 +177,46 @@ def test_whoever_trains_may_not_promote_by_the_way(house: House) -> None:
     body = {"fleets": ["pumps"], "promote": True}
     assert code(house.knock("POST", "/api/v1/training/waves", body, Role.DATA_SCIENTIST)) == "403 forbidden"
     assert house.knock("POST", "/api/v1/training/waves", body, Role.ML_ENGINEER).status != 403
+
+
+def test_everybody_changes_their_own_password(house: House) -> None:
+    def login(password: str) -> Answer:
+        return house.knock("POST", "/api/v1/auth/token", {"username": "ada", "password": password})
+
+    header: dict[str, Any] = {"authorization": f"Bearer {login(PASSWORD).json()['access_token']}"}
+    new = "eight taller towers"
+    path = "/api/v1/auth/me/password"
+    assert code(house.knock("PUT", path, {"old": "wrong", "new": new}, **header)) == "401 login_failed"
+    assert code(house.knock("PUT", path, {"old": PASSWORD, "new": "short"}, **header)) == "422 weak_password"
+    assert code(house.knock("PUT", path, {"old": "x", "new": new}, Role.AGENT)) == "401 login_failed"
+    assert house.knock("PUT", path, {"old": PASSWORD, "new": new}, **header).status == 204
+    assert code(house.knock("GET", "/api/v1/auth/me", **header)) == "401 invalid_token"
+    assert login(new).status == 200
+
+
+def test_a_large_body_is_not_read_of_somebody_unknown(house: House) -> None:
+    chunks = [b"x" * 10_000] * 10
+    for headers in ({}, {"authorization": "Bearer x"}):
+        declared = {**headers, "content-length": "100000"}
+        for sent in (declared, {**headers, "transfer-encoding": "chunked"}):
+            answer = call(house.front, "PUT", "/api/v1/fleets/a", chunks=chunks, headers=sent)
+            assert answer.status == 401
+            assert answer.chunks_read == 0
+            assert answer.headers["connection"] == "close"
+
+
+def test_the_door_stays_shut_until_it_is_known_who_is_kept_out(
+    build_one: BuildOne, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    atalaia = build_one(**{"auth.mode": "on"})
+
+    def down(*_: Any) -> None:
+        raise Unavailable("database_unavailable", "gone")
+
+    monkeypatch.setattr("atalaia.kit.auth.store.standing", down)
+    with pytest.raises(Unavailable):
+        atalaia.start(("api",))
+    assert not atalaia.is_ready
 
 
 def test_keys_are_published(house: House) -> None:

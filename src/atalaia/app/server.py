@@ -89,7 +89,13 @@ def make_app(atalaia: Atalaia) -> FastAPI:
 def with_front(app: FastAPI, atalaia: Atalaia) -> ASGIApp:
     """Return `app` behind limits, request ids and metrics, and its hot doors in front of it."""
     settings = atalaia.settings
-    front: ASGIApp = Front(app, telemetry=atalaia.telemetry, max_body_bytes=settings.max_body_bytes)
+    gate = atalaia.entrance.gate
+    front: ASGIApp = Front(
+        app,
+        telemetry=atalaia.telemetry,
+        max_body_bytes=settings.max_body_bytes,
+        identify=gate.known if gate.asks else None,
+    )
     if settings.cors_origins:
         front = CORSMiddleware(
             front,
@@ -103,7 +109,7 @@ def with_front(app: FastAPI, atalaia: Atalaia) -> ASGIApp:
         hot_routes(atalaia),
         telemetry=atalaia.telemetry,
         events=atalaia.events,
-        gate=atalaia.entrance.gate if atalaia.entrance.is_guarded else None,
+        gate=gate if atalaia.entrance.is_guarded else None,
         max_body_bytes=settings.max_body_bytes,
         max_inflight_bytes=settings.max_inflight_bytes,
         has_foreign_pages=bool(settings.cors_origins),

@@ -67,9 +67,17 @@ class Access:
         return load_key(self.settings.signing_key_file, self._folder)
 
     def start(self) -> None:
-        """Read who is kept out, and keep reading."""
-        _ = self.key  # one that cannot be used is said at the start
-        self.refresh()
+        """Read who is kept out, and keep reading.
+
+        Raises
+        ------
+        Invalid
+            When the key cannot be used.
+        Unavailable
+            When it cannot be read who is kept out: nobody may come in before that is known.
+        """
+        _ = self.key
+        self._take(self._read())
         self._loop.start()
 
     def stop(self) -> None:
@@ -79,17 +87,23 @@ class Access:
     def refresh(self) -> bool:
         """Read anew who is kept out; the last known list holds while the database is down."""
         try:
-            with self._database.read() as session:
-                fresh = store.standing(session, now_us())
+            fresh = self._read()
         except AtalaiaError as error:
             if not self._has_failed:
                 _log.warning("standing_not_read", reason=error.detail)
             self._has_failed = True
             return False
         self._has_failed = False
+        self._take(fresh)
+        return False
+
+    def _read(self) -> Standing:
+        with self._database.read() as session:
+            return store.standing(session, now_us())
+
+    def _take(self, fresh: Standing) -> None:
         if fresh != self._standing:
             self._standing, self.known = fresh, {}
-        return False
 
     def verify(self, authorization: bytes) -> Principal:
         """Return who an Authorization header names, and remember it.

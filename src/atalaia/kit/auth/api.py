@@ -137,6 +137,17 @@ class UserIn(Wire):
     password: str = Field(max_length=1024)
 
 
+class PasswordIn(Wire):
+    """One's own password, old and new."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"old": "correct horse battery", "new": "seven tall towers"}]}
+    )
+
+    old: str = Field(max_length=1024)
+    new: str = Field(max_length=1024)
+
+
 class UserChange(Wire):
     """What shall change of a user."""
 
@@ -204,13 +215,22 @@ def _add_login(router: APIRouter, users: Users, access: Access, gate: Gate) -> N
             expires_at=optional_time(until),
         )
 
+    @router.put("/api/v1/auth/me/password", status_code=204)
+    @needs("self.read", limit="login")
+    def change_password(body: PasswordIn, request: Request) -> None:
+        """Change one's own password. All tokens that one has are refused from now on: log in again."""
+        peer = request.client.host if request.client else ""
+        address = gate.address_of(peer, request.scope["headers"])
+        with users.database.write() as session:
+            users.change_own_password(session, caller_of(request).subject, body.old, body.new, address)
+
     @router.get("/.well-known/jwks.json")
     @needs(PUBLIC)
     def jwks() -> dict[str, Any]:
         """Show the public key with which tokens of ours can be verified (RFC 7517)."""
         return access.key.jwks()
 
-    _ = log_in, who_am_i, jwks
+    _ = log_in, who_am_i, change_password, jwks
 
 
 def _add_tokens(router: APIRouter, users: Users) -> None:

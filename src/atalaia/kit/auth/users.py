@@ -118,6 +118,7 @@ class Users:
             ``last_admin`` when nobody would be left to undo it.
         """
         row = self._user(session, name)
+        before = (row.role, row.is_disabled, row.password_hash)
         if is_disabled or (role or Role.ADMIN) is not Role.ADMIN:
             self._keep_an_admin(session, row)
         if password is not None:
@@ -130,8 +131,25 @@ class Users:
         if is_disabled is not None and is_disabled != row.is_disabled:
             self._changed(session, "user_disabled" if is_disabled else "user_enabled", actor, name)
             row.is_disabled = is_disabled
-        row.valid_from = now_us()
+        if before != (row.role, row.is_disabled, row.password_hash):
+            row.valid_from = now_us()
         return row
+
+    def change_own_password(self, session: Session, name: str, old: str, new: str, address: str) -> None:
+        """Change a password for whoever knows the old one; all tokens from before are refused, as `change` does.
+
+        Raises
+        ------
+        Denied
+            ``login_failed`` when the old one is wrong, or the caller is no local user.
+        """
+        self._throttle.check(name, address)
+        row = session.get(UserRow, name)
+        if not is_password(old[:MAX_LENGTH], row.password_hash if row else None):
+            self._throttle.failed(name, address)
+            self._telemetry.count("login_failures_total")
+            raise Denied("login_failed", "the old password is wrong, or this is no local user")
+        self.change(session, name, name, password=new)
 
     def remove(self, session: Session, name: str, actor: str) -> None:
         """Remove a user, as `change` disables one."""

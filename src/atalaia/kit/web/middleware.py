@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 
@@ -12,12 +12,14 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from atalaia.core.errors import Invalid
+from atalaia.core.errors import AtalaiaError, Invalid
 from atalaia.core.ids import new_id
 from atalaia.kit.telemetry import Telemetry
 from atalaia.kit.web.problems import Problem
 
 _log = structlog.get_logger("atalaia.http")
+Identify = Callable[[bytes], Awaitable[object]]
+"""Given the header Authorization, raises unless it names somebody."""
 _QUIET = frozenset({"/health", "/metrics", "/api/v1/liveness", "/api/v1/readiness"})
 
 
@@ -27,11 +29,15 @@ class Front:
     * A slash that the caller wrote as ``%2F`` stays part of its path segment, so that series ids may hold one.
     * Every request has an id, the caller's ``X-Request-Id`` if it sent a usable one.
     * A body over the limit is refused before it is read, or as soon as it has grown too large.
+    * A large body is read only of a caller whom `identify` knows; it raises for others.
     * Requests are counted and timed by route.
     """
 
-    def __init__(self, app: ASGIApp, *, telemetry: Telemetry, max_body_bytes: int) -> None:
+    def __init__(
+        self, app: ASGIApp, *, telemetry: Telemetry, max_body_bytes: int, identify: Identify | None = None
+    ) -> None:
         self._app = app
+        self._identify = identify
         self._telemetry = telemetry
         self._max_body_bytes = max_body_bytes
 
@@ -65,9 +71,9 @@ class Front:
                 self._note(scope, status, time.perf_counter() - started)
 
     async def _limited(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
-        length = headers.get("content-length", "0")
-        if length.isdecimal() and (len(length) > _MAX_DIGITS or int(length) > self._max_body_bytes):
-            problem = Problem(self._too_large(), path=scope["path"], request_id=scope["request_id"])
+        refusal = await self._refusal(scope, headers)
+        if refusal is not None:
+            problem = Problem(refusal, path=scope["path"], request_id=scope["request_id"])
             problem.headers["Connection"] = "close"
             await problem(scope, receive, send)
             return
@@ -84,6 +90,19 @@ class Front:
             return message
 
         await self._app(scope, counted, send)
+
+    async def _refusal(self, scope: Scope, headers: Headers) -> AtalaiaError | None:
+        """Return why the body of a request is not even begun."""
+        told = headers.get("content-length", "0")
+        length = 0 if not told.isdecimal() else int(told) if len(told) <= _MAX_DIGITS else 1 << 62
+        if length > self._max_body_bytes:
+            return self._too_large()
+        if self._identify is not None and (length > _LARGE_BYTES or "transfer-encoding" in headers):
+            try:
+                await self._identify(authorization_of(scope["headers"]))
+            except AtalaiaError as error:
+                return error
+        return None
 
     def _too_large(self) -> Invalid:
         limit = self._max_body_bytes // 2**20
@@ -125,6 +144,7 @@ _PAGE_POLICY = (
     "img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 """The documentation of the API starts itself from a script inside its page."""
+_LARGE_BYTES = 64 * 1024
 _MAX_DIGITS = 18
 _CONVERTOR = re.compile(":ids?}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
