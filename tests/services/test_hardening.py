@@ -82,6 +82,8 @@ def test_with_authentication_on_others_may_reach_it(tmp_path: Path) -> None:
         url = service.url.replace("0.0.0.0", "127.0.0.1")
         assert httpx.get(f"{url}/api/v1/liveness", trust_env=False).status_code == 200
         assert httpx.get(f"{url}/api/v1/series", trust_env=False).status_code == 401
+        mine = {"Authorization": f"Bearer {service.token()}"}  # of the program that it is embedded in
+        assert httpx.get(f"{url}/api/v1/auth/users", headers=mine, trust_env=False).status_code == 200
 
 
 @pytest.fixture

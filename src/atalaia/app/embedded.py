@@ -21,6 +21,7 @@ from atalaia.app.server import make_app, with_front
 from atalaia.app.settings import ROLES, Settings
 from atalaia.core.errors import AtalaiaError, Conflict, Denied, Unavailable
 from atalaia.core.models import artefact_key
+from atalaia.kit.auth.permissions import Role
 from atalaia.kit.database import Database
 from atalaia.kit.logs import configure_logs
 from atalaia.kit.web.hot_protocol import HotProtocol
@@ -106,6 +107,12 @@ class Embedded:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._started.close()
+
+    def token(self) -> str | None:
+        """Return a token of an admin for a day, for the program that this is embedded in; None if none is asked."""
+        if self._settings.auth.mode == "off":
+            return None
+        return self.atalaia.entrance.access.key.sign("service:embedded", Role.ADMIN, 86_400)[0]
 
     def _stop(self, server: uvicorn.Server, thread: threading.Thread) -> None:
         server.should_exit = True
