@@ -129,7 +129,7 @@ class Stillborn:
 def test_a_server_that_does_not_start_leaves_nothing_behind(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded, "_server", lambda _: Stillborn())
+    monkeypatch.setattr(embedded, "_server", lambda *_: Stillborn())
     service = Embedded(settings)
     with pytest.raises(Unavailable, match="did not start") as refused, service:
         pass
@@ -173,7 +173,7 @@ def test_in_the_foreground_it_ends_in_order(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, run: Callable[[Settings], None], roles: tuple[str, ...]
 ) -> None:
     seen: list[Any] = []
-    monkeypatch.setattr(embedded, "_server", lambda atalaia: Instant(atalaia, seen))
+    monkeypatch.setattr(embedded, "_server", lambda atalaia, *_: Instant(atalaia, seen))
     monkeypatch.setattr(embedded, "configure_logs", lambda **_: None)
     monkeypatch.setattr(embedded.signal, "signal", lambda number, handler: seen.append(handler))
     with pytest.raises(SystemExit):

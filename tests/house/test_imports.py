@@ -15,6 +15,7 @@ LAZY = {
     "src/atalaia/kit/jobs/pool.py": frozenset({"celery"}),
     "src/atalaia/connectors/mlflow*": frozenset({"mlflow"}),
     "src/atalaia/kit/tracing.py": frozenset({"opentelemetry"}),
+    "src/atalaia/kit/limits.py": frozenset({"redis"}),
     "src/atalaia/lifecycle/plotting.py": frozenset({"matplotlib"}),
 }
 """Heavy packages, each with the only module that may load it late."""

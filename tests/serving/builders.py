@@ -191,7 +191,7 @@ class Place:
         front = Front(app, telemetry=self.telemetry, max_body_bytes=2**20)
         limits: dict[str, Any] = {"max_body_bytes": 2**20, "max_inflight_bytes": 2**22}
         routes = [*doors.routes(), *inference.routes()]
-        return HotFront(front, routes, telemetry=self.telemetry, events=self.events, **limits)
+        return HotFront(front, routes, telemetry=self.telemetry, events=self.events, gate=None, **limits)
 
     def find(self, name: str) -> Loaded | None:
         """Return the model that answers for a series, loaded if needed."""

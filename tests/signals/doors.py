@@ -34,4 +34,4 @@ def app_of(place: Place, *, max_body_bytes: int = 2**25, is_hot: bool = True, **
     front = Front(app, telemetry=place.telemetry, max_body_bytes=max_body_bytes)
     routes = [*doors.routes(), *written.routes()] if is_hot else []
     sizes: dict[str, Any] = {"max_body_bytes": max_body_bytes, "max_inflight_bytes": 8 * max_body_bytes}
-    return HotFront(front, routes, telemetry=place.telemetry, events=EventLog(), **sizes)
+    return HotFront(front, routes, telemetry=place.telemetry, events=EventLog(), gate=None, **sizes)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import structlog
 
+from atalaia.app.entrance import Entrance
 from atalaia.app.migrations import migrate
 from atalaia.app.settings import ROLES, Settings
 from atalaia.connectors.mlflow import MlflowRegistry
@@ -42,6 +43,7 @@ class Atalaia:
             self.telemetry.gauge(name, partial(_disk, settings.data_dir, figure))
         self.database = Database(settings.sqlalchemy_url, busy_timeout_s=settings.busy_timeout_s)
         migrate(self.database)
+        self.entrance = Entrance(self.database, settings, self.telemetry)
         self.blobs = Blobs(settings.data_dir / "blobs")
         self.outbox = Outbox(self.database)
         self.queue = JobQueue(self.database, lease_s=settings.job_lease_s, backoff_s=settings.job_backoff_s)
@@ -99,6 +101,7 @@ class Atalaia:
             reason = f"there is no role {', '.join(sorted(unknown))}; choose from {', '.join(ROLES)}"
             raise Invalid("invalid_settings", reason, faults=[Fault("/role", reason)])
         self.roles = frozenset(roles)
+        self.entrance.start()
         if self.roles & {"predictor", "worker"}:
             _log.info("models_loaded", count=self.serving.warm())
             self.serving.start()
@@ -120,6 +123,7 @@ class Atalaia:
     def close(self) -> None:
         """Stop everything in order: nothing new begins, what runs ends or is given back."""
         self.is_ready = False
+        self.entrance.stop()
         self.scheduler.stop()
         self.worker.stop()
         if self.dispatcher is not None:

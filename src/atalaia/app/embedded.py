@@ -22,9 +22,11 @@ from atalaia.app.server import make_app, with_front
 from atalaia.app.settings import ROLES, Settings
 from atalaia.core.errors import AtalaiaError, Conflict, Denied, Unavailable
 from atalaia.core.models import artefact_key
+from atalaia.kit.auth.permissions import Role
 from atalaia.kit.database import Database
 from atalaia.kit.logs import configure_logs
 from atalaia.kit.web.hot_protocol import HotProtocol
+from atalaia.kit.web.tls import TlsFiles, tls_files
 
 _START_S = 60.0
 
@@ -43,14 +45,17 @@ def _run(settings: Settings, roles: tuple[str, ...]) -> None:
     configure_logs(level=settings.log_level, as_json=settings.log_format == "json")
     # uvicorn stops on SIGTERM and then raises it again: without a handler of ours that would end us before `close`
     signal.signal(signal.SIGTERM, _leave)
-    listener = listen(settings.host, settings.port, shared=settings.share_port)
+    tls = tls_files(settings.tls)
+    listener = _listen(settings)
     atalaia = build(settings)
     pool = open_pool(atalaia) if atalaia.dispatcher is not None and "worker" in roles else None
     try:
+        if tls is not None:
+            tls.start()
         atalaia.start(roles)
         if pool is not None:
             pool.start()
-        server = _server(atalaia)
+        server = _server(atalaia, tls)
         gc.collect()
         gc.freeze()  # what is loaded now stays: a collection that looks at all of it would halt everybody
         server.run(sockets=[listener])
@@ -58,6 +63,8 @@ def _run(settings: Settings, roles: tuple[str, ...]) -> None:
         if pool is not None:
             pool.stop(settings.shutdown_s)
         atalaia.close()
+        if tls is not None:
+            tls.stop()
         listener.close()
 
 
@@ -83,13 +90,18 @@ class Embedded:
     def __enter__(self) -> Self:
         settings = self._settings
         with ExitStack() as started:
-            listener = started.enter_context(listen(settings.host, settings.port, shared=settings.share_port))
+            listener = started.enter_context(_listen(settings))
             host, port = listener.getsockname()[:2]
-            self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+            tls = tls_files(settings.tls)
+            scheme = "http" if tls is None else "https"
+            self.url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
             self.atalaia = build(settings)
             started.callback(self.atalaia.close)
             self.atalaia.start()
-            server = _server(self.atalaia)
+            if tls is not None:
+                tls.start()
+                started.callback(tls.stop)
+            server = _server(self.atalaia, tls)
             thread = threading.Thread(target=server.run, args=([listener],), name="atalaia-http", daemon=True)
             thread.start()
             started.callback(self._stop, server, thread)
@@ -101,6 +113,12 @@ class Embedded:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._started.close()
+
+    def token(self) -> str | None:
+        """Return a token of an admin for a day, for the program that this is embedded in; None if none is asked."""
+        if self._settings.auth.mode == "off":
+            return None
+        return self.atalaia.entrance.access.key.sign("service:embedded", Role.ADMIN, 86_400)[0]
 
     def _stop(self, server: uvicorn.Server, thread: threading.Thread) -> None:
         server.should_exit = True
@@ -115,18 +133,20 @@ def _wait_for(server: uvicorn.Server, thread: threading.Thread) -> None:
         time.sleep(0.01)
 
 
-def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
-    """Return a socket that listens on a loopback address; a `shared` port other processes may listen on too.
+def listen(host: str, port: int, *, shared: bool = False, is_open: bool = False) -> socket.socket:
+    """Return a socket that listens; a `shared` port other processes may listen on too.
+
+    Addresses that others can reach are for an `is_open` service: one whose callers must say who they are.
 
     Raises
     ------
     Denied
-        When the address is another: there is no authentication yet.
+        When others can reach the address, and authentication is off.
     Conflict
         When somebody else listens there.
     """
-    if not _is_loopback(host):
-        detail = f"{host} can be reached from outside, and there is no authentication yet; use 127.0.0.1"
+    if not is_open and not _is_loopback(host):
+        detail = f"{host} can be reached from outside, and authentication is off; turn it on, or use 127.0.0.1"
         raise Denied("not_loopback", detail)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -136,6 +156,11 @@ def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
         raise Conflict(
             "port_in_use", f"cannot listen on {host} port {port} ({why}); choose another with --port"
         ) from error
+
+
+def _listen(settings: Settings) -> socket.socket:
+    is_open = settings.auth.mode == "on"
+    return listen(settings.host, settings.port, shared=settings.share_port, is_open=is_open)
 
 
 def _is_loopback(host: str) -> bool:
@@ -158,7 +183,10 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def _server(atalaia: Atalaia) -> uvicorn.Server:
+def _server(atalaia: Atalaia, tls: TlsFiles | None = None) -> uvicorn.Server:
+    headers = [("x-content-type-options", "nosniff")]
+    if tls is not None:
+        headers.append(("strict-transport-security", "max-age=31536000"))
     config = uvicorn.Config(
         with_front(make_app(atalaia), atalaia),
         log_config=None,
@@ -167,8 +195,12 @@ def _server(atalaia: Atalaia) -> uvicorn.Server:
         http=HotProtocol,
         timeout_graceful_shutdown=int(atalaia.settings.shutdown_s),
         server_header=False,
-        proxy_headers=False,  # nothing here asks who the caller is
+        proxy_headers=False,  # the gate looks at them itself, and knows whom to believe
+        headers=headers,
     )
+    if tls is not None:
+        config.load()
+        config.ssl = tls.context  # instead of one that uvicorn would make of files, once
     return _Server(config, atalaia)
 
 

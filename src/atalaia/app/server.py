@@ -5,10 +5,11 @@ from importlib.resources import files
 from typing import Any
 
 import fastapi_offline
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
+from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import HTMLResponse, RedirectResponse
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
@@ -18,6 +19,9 @@ from atalaia.app.build import Atalaia, build
 from atalaia.app.settings import Settings
 from atalaia.connectors.prometheus import RemoteWriteDoor, WriteLimits, write_router
 from atalaia.core.errors import AtalaiaError, Missing, Unavailable
+from atalaia.kit.auth.api import auth_router
+from atalaia.kit.auth.permissions import PUBLIC, needs
+from atalaia.kit.auth.routes import describe, guard, pass_gate
 from atalaia.kit.jobs.api import jobs_router
 from atalaia.kit.web.doors import HotRoute
 from atalaia.kit.web.hot import HotFront
@@ -45,6 +49,9 @@ _NOT_SEEN_BY_FASTAPI = (
     ProblemOut,
 )
 _STATIC = "/docs/static"
+_CORS_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+_CORS_HEADERS = ("Authorization", "Content-Type", "Idempotency-Key", "X-Request-Id")
+_CORS_EXPOSED = ("RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-Id")
 _PROBLEM = {
     "description": "A problem",
     "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemOut"}}},
@@ -54,14 +61,24 @@ _DESCRIPTION = "Points in, anomalies out. Every error is a problem (RFC 9457) wi
 
 def make_app(atalaia: Atalaia) -> FastAPI:
     """Return the application with the doors of the roles that are open."""
-    app = FastAPI(title="Atalaia", version=__version__, description=_DESCRIPTION, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Atalaia",
+        version=__version__,
+        description=_DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        dependencies=[Depends(pass_gate)],
+    )
     install_problems(app)
+    entrance = atalaia.entrance
+    guard(app, entrance.gate)
     app.include_router(_system_router(atalaia))
     if "predictor" in atalaia.roles:
         app.include_router(serving_api.serving_router(atalaia.serving, _prediction_doors(atalaia)))
         inference_api = InferenceApi(_inference_doors(atalaia), atalaia.serving, lambda: atalaia.is_ready)
         app.include_router(inference_api.router())
     if "api" in atalaia.roles:
+        app.include_router(auth_router(entrance.users, entrance.access, entrance.gate))
         for router in _control_plane(atalaia):
             app.include_router(router)
     _add_docs(app)
@@ -72,20 +89,37 @@ def make_app(atalaia: Atalaia) -> FastAPI:
 def with_front(app: FastAPI, atalaia: Atalaia) -> ASGIApp:
     """Return `app` behind limits, request ids and metrics, and its hot doors in front of it."""
     settings = atalaia.settings
-    tracing = atalaia.tracing
-    front = Front(app, telemetry=atalaia.telemetry, max_body_bytes=settings.max_body_bytes, tracing=tracing)
+    gate, tracing = atalaia.entrance.gate, atalaia.tracing
+    front: ASGIApp = Front(
+        app,
+        telemetry=atalaia.telemetry,
+        max_body_bytes=settings.max_body_bytes,
+        identify=gate.known if gate.asks else None,
+        tracing=tracing,
+    )
+    if settings.cors_origins:
+        front = CORSMiddleware(
+            front,
+            allow_origins=settings.cors_origins,
+            allow_methods=_CORS_METHODS,
+            allow_headers=_CORS_HEADERS,
+            expose_headers=_CORS_EXPOSED,
+        )
     return HotFront(
         front,
-        _hot_routes(atalaia),
+        hot_routes(atalaia),
         telemetry=atalaia.telemetry,
         events=atalaia.events,
+        gate=gate if atalaia.entrance.is_guarded else None,
         max_body_bytes=settings.max_body_bytes,
         max_inflight_bytes=settings.max_inflight_bytes,
         tracing=tracing,
+        has_foreign_pages=bool(settings.cors_origins),
     )
 
 
-def _hot_routes(atalaia: Atalaia) -> list[HotRoute]:
+def hot_routes(atalaia: Atalaia) -> list[HotRoute]:
+    """Return the hot doors of the roles that are open."""
     routes: list[HotRoute] = []
     if "predictor" in atalaia.roles:
         routes += _prediction_doors(atalaia).routes()
@@ -153,6 +187,7 @@ def _system_router(atalaia: Atalaia) -> APIRouter:
     router = APIRouter(tags=["system"])
 
     @router.get("/health")
+    @needs("system.read")
     def health() -> dict[str, Any]:
         """Say whether the service works, and how far scoring is behind."""
         told: dict[str, Any] = {"status": "ok", "version": __version__, "roles": sorted(atalaia.roles)}
@@ -162,11 +197,13 @@ def _system_router(atalaia: Atalaia) -> APIRouter:
             return {**told, "status": "degraded", "problem": error.code, "scoring_lag_rows": None}
 
     @router.get("/api/v1/liveness")
+    @needs(PUBLIC)
     async def liveness() -> dict[str, str]:
         """Answer as long as the process does."""
         return {"status": "alive"}
 
     @router.get("/api/v1/readiness")
+    @needs(PUBLIC)
     def readiness() -> dict[str, str]:
         """Answer once models are loaded and the database can be read."""
         if not atalaia.is_ready:
@@ -175,6 +212,7 @@ def _system_router(atalaia: Atalaia) -> APIRouter:
         return {"status": "ready"}
 
     @router.get("/metrics", response_class=Response)
+    @needs("metrics.read")
     def metrics() -> Response:
         """Show all metrics in the Prometheus text format."""
         return Response(atalaia.telemetry.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
@@ -188,6 +226,7 @@ def _add_docs(app: FastAPI) -> None:
     app.mount(_STATIC, StaticFiles(directory=folder), name="docs-static")
 
     @app.get("/docs", include_in_schema=False)
+    @needs(PUBLIC)
     def docs(request: Request) -> HTMLResponse:
         return get_swagger_ui_html(
             openapi_url=f"{request.scope.get('root_path', '')}/openapi.json",
@@ -198,6 +237,7 @@ def _add_docs(app: FastAPI) -> None:
         )
 
     @app.get("/", include_in_schema=False)
+    @needs(PUBLIC)
     def home() -> RedirectResponse:
         return RedirectResponse("/docs")
 
@@ -216,6 +256,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         schemas.update(extra.get("$defs", {}))
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)
+        describe(document, app)
         for operations in document["paths"].values():
             for operation in operations.values():
                 operation["responses"].pop("422", None)  # FastAPI's own form, which is never sent

@@ -18,7 +18,10 @@ from pydantic_settings import (
 )
 
 from atalaia.core.errors import Fault, Invalid
+from atalaia.kit.auth.settings import AuthSettings
+from atalaia.kit.limits import LimitSettings
 from atalaia.kit.tracing import TracingSettings
+from atalaia.kit.web.tls import TlsSettings
 from atalaia.lifecycle.settings import LifecycleSettings
 from atalaia.serving.settings import ServingSettings
 from atalaia.signals.settings import SignalsSettings
@@ -74,6 +77,15 @@ class Settings(BaseSettings):
     schedule_every_s: float = Field(default=5.0, gt=0, description="How often to look for jobs that are due.")
     shutdown_s: float = Field(default=10.0, gt=0, description="How long running requests may take at a stop.")
     tracing: TracingSettings = Field(default_factory=TracingSettings, description="Traces by OpenTelemetry.")
+    trusted_proxies: tuple[str, ...] = Field(
+        default=(), description="Addresses or networks of proxies whose X-Forwarded-For is believed."
+    )
+    cors_origins: tuple[str, ...] = Field(
+        default=(), description="Origins of web pages of others that may call, like `https://ops.example`."
+    )
+    tls: TlsSettings = Field(default_factory=TlsSettings, description="Certificates of the HTTP doors.")
+    auth: AuthSettings = Field(default_factory=AuthSettings, description="Who may call.")
+    limits: LimitSettings = Field(default_factory=LimitSettings, description="How often each caller may call.")
     signals: SignalsSettings = Field(default_factory=SignalsSettings, description="Points, history and anomalies.")
     lifecycle: LifecycleSettings = Field(default_factory=LifecycleSettings, description="Training and promotion.")
     serving: ServingSettings = Field(default_factory=ServingSettings, description="Loading models and answering.")

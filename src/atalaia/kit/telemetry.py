@@ -89,6 +89,10 @@ METRICS: tuple[MetricName, ...] = (
     MetricName("process_start_time_seconds", "gauge", (), "When the process began, in seconds since the epoch."),
     MetricName("process_open_fds", "gauge", (), "Files and connections that the process has open."),
     MetricName("process_max_fds", "gauge", (), "How many it may have."),
+    MetricName("auth_refused_total", "counter", ("code",), "Requests whose caller was not known, or might not."),
+    MetricName("login_failures_total", "counter", (), "Logins that failed."),
+    MetricName("requests_limited_total", "counter", ("limit",), "Requests refused because there were too many."),
+    MetricName("rate_limits_shared", "gauge", (), "1 while processes share the counts of limits, 0 otherwise."),
     MetricName("jobs_attempted_total", "counter", ("kind", "how"), "Attempts at jobs, by how they ended."),
 )
 _MADE_ELSEWHERE = ("http_request", "process_")

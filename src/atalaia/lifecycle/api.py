@@ -4,13 +4,15 @@ from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 from sqlalchemy.orm import Session
 
 from atalaia.core.clock import isoformat
 from atalaia.core.errors import Fault, Invalid
 from atalaia.core.models import ModelKey, Scope, parse_version, version_name
+from atalaia.kit.auth.permissions import needs
+from atalaia.kit.auth.routes import require
 from atalaia.kit.idempotency import once
 from atalaia.kit.jobs import JobStatus
 from atalaia.kit.web.wire import Cursor, IdempotencyKey, Limit, Wire, optional_time, parse_time, time_query
@@ -33,6 +35,7 @@ def training_router(lifecycle: Lifecycle) -> APIRouter:
     _add_waves(router, lifecycle)
 
     @router.post("/fleets/{fleet_id:id}", status_code=202)
+    @needs("models.train")
     def train_fleet(
         fleet_id: str, body: schemas.TrainFleet | None = None, key: IdempotencyKey = None
     ) -> schemas.JobAccepted:
@@ -40,6 +43,7 @@ def training_router(lifecycle: Lifecycle) -> APIRouter:
         return _train(lifecycle, ModelKey(Scope.FLEET, fleet_id), body or schemas.TrainFleet(), key)
 
     @router.post("/{series_id:id}", status_code=202)
+    @needs("models.train")
     def train_series(
         series_id: str, body: schemas.TrainSeries | None = None, key: IdempotencyKey = None
     ) -> schemas.JobAccepted:
@@ -51,9 +55,14 @@ def training_router(lifecycle: Lifecycle) -> APIRouter:
 
 def _add_waves(router: APIRouter, lifecycle: Lifecycle) -> None:
     @router.post("/waves", status_code=202)
-    def train_wave(body: schemas.TrainWave | None = None, key: IdempotencyKey = None) -> schemas.WaveAccepted:
-        """Train many fleets, and put them into Production together."""
+    @needs("models.train")
+    def train_wave(
+        request: Request, body: schemas.TrainWave | None = None, key: IdempotencyKey = None
+    ) -> schemas.WaveAccepted:
+        """Train many fleets, and put them into Production together, for which one must be allowed to promote."""
         wanted = body or schemas.TrainWave()
+        if wanted.promote:
+            require(request, "models.promote")
         fleets, config = lifecycle.waves.fleets(wanted.fleets), _config(wanted.config, lifecycle.settings)
 
         def start(session: Session) -> Queued:
@@ -62,12 +71,14 @@ def _add_waves(router: APIRouter, lifecycle: Lifecycle) -> None:
         return _queue_wave(lifecycle, "POST training wave", wanted, key, start)
 
     @router.get("/waves/{wave_id}")
+    @needs("jobs.read")
     def get_wave(wave_id: str) -> schemas.WaveOut:
         """Show how far a wave is."""
         with lifecycle.database.read() as session:
             return schemas.WaveOut(**_wave(lifecycle.waves.get(session, wave_id)))
 
     @router.post("/waves/{wave_id}/retry", status_code=202)
+    @needs("models.train")
     def retry_wave(
         wave_id: str, body: schemas.WaveRetry | None = None, key: IdempotencyKey = None
     ) -> schemas.WaveAccepted:
@@ -80,6 +91,7 @@ def _add_waves(router: APIRouter, lifecycle: Lifecycle) -> None:
         return _queue_wave(lifecycle, f"POST retry {wave_id}", wanted, key, retry)
 
     @router.post("/waves/{wave_id}/promote")
+    @needs("models.promote")
     def promote_wave(
         wave_id: str, body: schemas.WavePromoteIn | None = None, key: IdempotencyKey = None
     ) -> schemas.WaveOut:
@@ -103,6 +115,7 @@ def models_router(lifecycle: Lifecycle, fleet_of: FleetOf) -> APIRouter:
     router = APIRouter(prefix="/api/v1/models", tags=["models"])
 
     @router.get("")
+    @needs("models.read")
     def list_models(cursor: Cursor = None, limit: Limit = 100) -> schemas.ModelPage:
         """List models in order of id."""
         with lifecycle.database.read() as session:
@@ -110,18 +123,21 @@ def models_router(lifecycle: Lifecycle, fleet_of: FleetOf) -> APIRouter:
         return schemas.ModelPage(items=[schemas.ModelOut.of(*item) for item in items], next=following)
 
     @router.get("/fleets/{fleet_id:id}")
+    @needs("models.read")
     def get_fleet_model(fleet_id: str) -> schemas.ModelOut:
         """Show the model of a fleet."""
         with lifecycle.database.read() as session:
             return schemas.ModelOut.of(*lifecycle.model(session, ModelKey(Scope.FLEET, fleet_id)))
 
     @router.get("/{series_id:id}")
+    @needs("models.read")
     def get_model(series_id: str) -> schemas.ModelOut:
         """Show the model of a series: its own, or its fleet's."""
         with lifecycle.database.read() as session:
             return schemas.ModelOut.of(*lifecycle.model_of_series(session, series_id, fleet_of(series_id)))
 
     @router.get("/{series_id:id}/metrics")
+    @needs("models.read")
     def get_metrics(
         series_id: str, window: Annotated[str, Query(max_length=16, description="e.g. 90m, 24h, 7d")] = "24h"
     ) -> schemas.ModelMetrics:
@@ -137,6 +153,7 @@ def deployments_router(lifecycle: Lifecycle, fleet_of: FleetOf) -> APIRouter:
     router = APIRouter(prefix="/api/v1/models", tags=["models"])
 
     @router.post("/fleets/{fleet_id:id}/versions/{version}/promote")
+    @needs("models.promote")
     def promote_fleet(
         fleet_id: str, version: str, body: schemas.PromoteIn | None = None, key: IdempotencyKey = None
     ) -> schemas.PromotedOut:
@@ -144,6 +161,7 @@ def deployments_router(lifecycle: Lifecycle, fleet_of: FleetOf) -> APIRouter:
         return _promote(lifecycle, ModelKey(Scope.FLEET, fleet_id), version, body, key)
 
     @router.post("/{series_id:id}/versions/{version}/promote")
+    @needs("models.promote")
     def promote_series(
         series_id: str, version: str, body: schemas.PromoteIn | None = None, key: IdempotencyKey = None
     ) -> schemas.PromotedOut:
@@ -151,21 +169,25 @@ def deployments_router(lifecycle: Lifecycle, fleet_of: FleetOf) -> APIRouter:
         return _promote(lifecycle, ModelKey(Scope.SERIES, series_id), version, body, key)
 
     @router.put("/fleets/{fleet_id:id}/challenger")
+    @needs("models.promote")
     def challenge_fleet(fleet_id: str, body: schemas.ChallengeIn) -> schemas.ChallengeOut:
         """Score a version of a fleet's model beside the one in Production; nothing of it is answered."""
         return _challenge(lifecycle, ModelKey(Scope.FLEET, fleet_id), body)
 
     @router.put("/{series_id:id}/challenger")
+    @needs("models.promote")
     def challenge_series(series_id: str, body: schemas.ChallengeIn) -> schemas.ChallengeOut:
         """Score a version of a series' own model beside the one in Production; nothing of it is answered."""
         return _challenge(lifecycle, ModelKey(Scope.SERIES, series_id), body)
 
     @router.get("/fleets/{fleet_id:id}/deployment-config")
+    @needs("models.read")
     def get_fleet_deployment(fleet_id: str) -> schemas.DeploymentOut:
         """Show how the model of a fleet is deployed."""
         return _deployment(lifecycle, ModelKey(Scope.FLEET, fleet_id))
 
     @router.get("/{series_id:id}/deployment-config")
+    @needs("models.read")
     def get_deployment(series_id: str) -> schemas.DeploymentOut:
         """Show what serves a series: its own model, or its fleet's."""
         return _deployment(lifecycle, lifecycle.serving_key(series_id, fleet_of(series_id)))
@@ -178,6 +200,7 @@ def plot_router(lifecycle: Lifecycle, fleet_of: FleetOf) -> APIRouter:
     router = APIRouter(prefix="/api/v1", tags=["models"])
 
     @router.get("/plot", responses=_PNG, response_class=Response)
+    @needs("points.read")
     def plot(
         series_id: Annotated[str, Query(max_length=256)],
         start: Annotated[str | None, Query(alias="from", max_length=64)] = None,

@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from atalaia.kit.auth.permissions import needs
 from atalaia.kit.web.hot import through
 from atalaia.serving import schemas
 from atalaia.serving.doors import PredictionDoors, documented
@@ -30,6 +31,7 @@ def serving_router(serving: Serving, doors: PredictionDoors) -> APIRouter:
         response_model=schemas.Predictions | schemas.ScoreColumns | schemas.AnomalousRows,
         openapi_extra=documented("BatchIn", "BatchColumns", "BatchNumbers") | _ONLY,
     )
+    @needs("predict")
     async def predict_batch(request: Request) -> Response:
         """Score points of many series; rows are answered one by one, columns by columns."""
         return await through(doors.predict_batch, request)
@@ -37,11 +39,13 @@ def serving_router(serving: Serving, doors: PredictionDoors) -> APIRouter:
     @router.post(
         "/predict/{series_id:id}", response_model=schemas.Prediction, openapi_extra=documented("PredictIn")
     )
+    @needs("predict")
     async def predict(series_id: str, request: Request) -> Response:
         """Score one point: is it an anomaly, how strange is it, why, and who says so."""
         return await through(doors.predict, request, name=series_id)
 
     @router.post("/admin/reload/{series_id:id}")
+    @needs("models.reload")
     def reload(series_id: str) -> schemas.ReloadedOut:
         """Load the model of a series anew; the old one answers until the new one is there."""
         done = serving.reload(series_id)

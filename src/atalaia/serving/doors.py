@@ -72,9 +72,15 @@ class PredictionDoors:
         """Return where the doors stand."""
         return [
             HotRoute(
-                "POST", PREDICT, "/api/v1/predict/{series_id}", self.predict, log=False, at_once=self.predict_now
+                "POST",
+                PREDICT,
+                "/api/v1/predict/{series_id}",
+                self.predict,
+                "predict",
+                log=False,
+                at_once=self.predict_now,
             ),
-            HotRoute("POST", PREDICT_BATCH, PREDICT_BATCH, self.predict_batch),
+            HotRoute("POST", PREDICT_BATCH, PREDICT_BATCH, self.predict_batch, "predict"),
         ]
 
     def predict(self, call: Call) -> Answer | Awaitable[Answer]:

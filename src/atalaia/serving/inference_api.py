@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 from atalaia import __version__
 from atalaia.core.errors import Conflict, Missing, Unavailable
 from atalaia.core.models import Stage
+from atalaia.kit.auth.permissions import PUBLIC, needs
 from atalaia.kit.web.doors import json_answer
 from atalaia.kit.web.hot import in_thread, through
 from atalaia.kit.web.wire import Body, decode
@@ -92,16 +93,19 @@ class InferenceApi:
 
     def _add_health(self, router: APIRouter) -> None:
         @router.get("/v2")
+        @needs("system.read")
         async def server_metadata() -> dict[str, Any]:
             """Say which server this is and what of the protocol it has."""
             return {"name": "atalaia", "version": __version__, "extensions": _EXTENSIONS}
 
         @router.get("/v2/health/live")
+        @needs(PUBLIC)
         async def live() -> dict[str, bool]:
             """Answer as long as the process does."""
             return {"live": True}
 
         @router.get("/v2/health/ready")
+        @needs(PUBLIC)
         async def ready(request: Request) -> Response:
             """Answer once models are loaded."""
             return await self._answered(request, lambda: self._ready(EVERY, None))
@@ -111,21 +115,25 @@ class InferenceApi:
     def _add_models(self, router: APIRouter) -> None:
         # The longer paths come first: a name may hold a slash.
         @router.get("/v2/models/{name:ids}/versions/{version}/ready")
+        @needs("models.read")
         async def version_ready(name: str, version: str, request: Request) -> Response:
             """Say whether one version of a model can answer; it is loaded if needed."""
             return await self._answered(request, lambda: self._ready(name, version))
 
         @router.get("/v2/models/{name:ids}/versions/{version}")
+        @needs("models.read")
         async def model_version(name: str, version: str, request: Request) -> Response:
             """Show the inputs and outputs of one version of a model."""
             return await self._answered(request, lambda: self._repository.metadata(name, version))
 
         @router.get("/v2/models/{name:ids}/ready")
+        @needs("models.read")
         async def model_ready(name: str, request: Request) -> Response:
             """Say whether a model can answer; it is loaded if needed."""
             return await self._answered(request, lambda: self._ready(name, None))
 
         @router.get("/v2/models/{name:ids}")
+        @needs("models.read")
         async def model(name: str, request: Request) -> Response:
             """Show the inputs and outputs of a model."""
             return await self._answered(request, lambda: self._repository.metadata(name, None))
@@ -134,11 +142,13 @@ class InferenceApi:
 
     def _add_inference(self, router: APIRouter) -> None:
         @router.post("/v2/models/{name:ids}/versions/{version}/infer", openapi_extra=_BODY)
+        @needs("predict")
         async def infer_version(name: str, version: str, request: Request) -> Response:
             """Score points by one version of a model, in tensors."""
             return await through(self._doors.infer, request, name=_segments(name, version), refuse=error_answer)
 
         @router.post("/v2/models/{name:ids}/infer", openapi_extra=_BODY)
+        @needs("predict")
         async def infer(name: str, request: Request) -> Response:
             """Score points by a model, in tensors."""
             return await through(self._doors.infer, request, name=_segments(name), refuse=error_answer)
@@ -147,6 +157,7 @@ class InferenceApi:
 
     def _add_repository(self, router: APIRouter) -> None:
         @router.post("/v2/repository/index", openapi_extra=_documented({"ready": True}, required=False))
+        @needs("models.read")
         async def index(request: Request) -> Response:
             """List the models in Production; with ``{"ready": true}`` those alone that are in memory."""
             return await through(
@@ -156,11 +167,13 @@ class InferenceApi:
             )
 
         @router.post("/v2/repository/models/{name:ids}/load")
+        @needs("models.reload")
         async def load(name: str, request: Request) -> Response:
             """Load the version of a model in Production anew."""
             return await self._answered(request, lambda: self._repository.load(name))
 
         @router.post("/v2/repository/models/{name:ids}/unload")
+        @needs("models.reload")
         async def unload(name: str, request: Request) -> Response:
             """Drop the loaded versions of a model that do not serve."""
             return await self._answered(request, lambda: self._repository.unload(name))
@@ -169,6 +182,7 @@ class InferenceApi:
 
     def _add_v1(self, router: APIRouter) -> None:
         @router.get("/v1/models")
+        @needs("models.read")
         async def models(request: Request) -> Response:
             """List the models in Production."""
             return await self._answered(
@@ -176,11 +190,13 @@ class InferenceApi:
             )
 
         @router.get("/v1/models/{name:ids}")
+        @needs("models.read")
         async def model(name: str, request: Request) -> Response:
             """Say whether a model can answer; it is loaded if needed."""
             return await self._answered(request, lambda: self._ready(name, None))
 
         @router.post("/v1/models/{name:ids}:predict", openapi_extra=_documented(_INSTANCES))
+        @needs("predict")
         async def predict(name: str, request: Request) -> Response:
             """Score points by a model, as instances."""
             return await through(self._doors.predict_v1, request, name=_segments(name), refuse=error_answer)
@@ -194,6 +210,7 @@ class InferenceApi:
         @router.post("/v1/{path:path}", include_in_schema=False)
         @router.get("/v2/{path:path}", include_in_schema=False)
         @router.post("/v2/{path:path}", include_in_schema=False)
+        @needs(PUBLIC)
         async def nothing(path: str, request: Request) -> Response:
             return await self._answered(request, lambda: _refuse(path))
 

@@ -20,7 +20,7 @@ from atalaia.core.errors import AtalaiaError, Fault, Invalid, Missing
 from atalaia.core.models import Scope, version_name
 from atalaia.core.points import FloatArray, IntArray, NumberArray
 from atalaia.core.scores import THRESHOLD, Scores
-from atalaia.kit.web.doors import JSON, Answer, Call, HotRoute, decoded_segment, json_answer, retry_header
+from atalaia.kit.web.doors import JSON, Answer, Call, HotRoute, decoded_segment, headers_of_error, json_answer
 from atalaia.kit.web.hot import LARGE_BYTES, in_thread
 from atalaia.kit.web.problems import problem_body
 from atalaia.kit.web.tensors import InferRequest, Tensor, decode_request, encode_response
@@ -65,7 +65,7 @@ def error_answer(error: AtalaiaError, call: Call) -> Answer:
     status = problem_body(error)["status"]
     status = 400 if status == 422 else status  # as the specification says for what cannot be accepted
     return Answer(
-        msgspec.json.encode({"error": error.detail, "code": error.code}), status, JSON, retry_header(error)
+        msgspec.json.encode({"error": error.detail, "code": error.code}), status, JSON, headers_of_error(error)
     )
 
 
@@ -81,8 +81,8 @@ class InferenceDoors:
         infer, v1 = "/v2/models/{name}/infer", "/v1/models/{name}:predict"
         more: dict[str, Any] = {"refuse": error_answer, "log": False, "deep": True}
         return [
-            HotRoute("POST", INFER, infer, self.infer, at_once=self.infer_now, **more),
-            HotRoute("POST", PREDICT_V1, v1, self.predict_v1, at_once=self.predict_v1_now, **more),
+            HotRoute("POST", INFER, infer, self.infer, "predict", at_once=self.infer_now, **more),
+            HotRoute("POST", PREDICT_V1, v1, self.predict_v1, "predict", at_once=self.predict_v1_now, **more),
         ]
 
     def infer(self, call: Call) -> Answer | Awaitable[Answer]:

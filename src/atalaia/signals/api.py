@@ -8,6 +8,7 @@ from atalaia.algorithms.buckets import Buckets
 from atalaia.core.anomalies import AnomalyState
 from atalaia.core.clock import isoformat
 from atalaia.core.points import Points
+from atalaia.kit.auth.permissions import needs
 from atalaia.kit.cursors import decode_cursor, encode_cursor
 from atalaia.kit.idempotency import once
 from atalaia.kit.web.hot import through
@@ -42,11 +43,13 @@ def points_router(signals: Signals, doors: PointDoors) -> APIRouter:
     router = APIRouter(prefix="/api/v1", tags=["points"])
 
     @router.post("/points", response_model=schemas.Accepted, openapi_extra=_POINTS_BODY)
+    @needs("points.write")
     async def add_points(request: Request, key: IdempotencyKey = None) -> Response:
         """Keep points. The answer comes once they are durable; the same point twice is kept once, the last wins."""
         return await through(doors.points, request)
 
     @router.get("/series/{series_id:id}/points", response_model_exclude_none=True)
+    @needs("points.read")
     def read_points(
         series_id: str,
         start: From = None,
@@ -74,6 +77,7 @@ def catalogue_router(signals: Signals) -> APIRouter:
 
 def _add_series(router: APIRouter, signals: Signals) -> None:
     @router.get("/series")
+    @needs("series.read")
     def list_series(
         label: Annotated[str | None, Query(max_length=512, description="name:value")] = None,
         fleet_id: str | None = None,
@@ -89,6 +93,7 @@ def _add_series(router: APIRouter, signals: Signals) -> None:
         return schemas.SeriesPage(items=[schemas.SeriesOut.of(series) for series in items], next=following)
 
     @router.post("/series/resolve")
+    @needs("points.write")
     def resolve_series(body: schemas.ResolveIn) -> schemas.Resolved:
         """Learn the numbers of series; new ones are added. Numbers never change: points may name series by them."""
         with signals.database.write() as session:
@@ -96,12 +101,14 @@ def _add_series(router: APIRouter, signals: Signals) -> None:
         return schemas.Resolved(series=numbers, created=created)
 
     @router.get("/series/{series_id:id}")
+    @needs("series.read")
     def get_series(series_id: str) -> schemas.SeriesOut:
         """Show one series."""
         with signals.database.read() as session:
             return schemas.SeriesOut.of(signals.series(session, series_id))
 
     @router.patch("/series/{series_id:id}")
+    @needs("series.write")
     def label_series(series_id: str, body: schemas.LabelsIn) -> schemas.SeriesOut:
         """Set or remove labels of a series."""
         with signals.database.write() as session:
@@ -110,6 +117,7 @@ def _add_series(router: APIRouter, signals: Signals) -> None:
 
 def _add_fleets(router: APIRouter, signals: Signals) -> None:
     @router.get("/fleets")
+    @needs("series.read")
     def list_fleets(cursor: Cursor = None, limit: Limit = 100) -> schemas.FleetPage:
         """List fleets in order of id."""
         with signals.database.read() as session:
@@ -120,6 +128,7 @@ def _add_fleets(router: APIRouter, signals: Signals) -> None:
         return schemas.FleetPage(items=fleets, next=following)
 
     @router.get("/fleets/{fleet_id:id}")
+    @needs("series.read")
     def get_fleet(fleet_id: str) -> schemas.FleetOut:
         """Show one fleet and its series."""
         with signals.database.read() as session:
@@ -129,6 +138,7 @@ def _add_fleets(router: APIRouter, signals: Signals) -> None:
         )
 
     @router.put("/fleets/{fleet_id:id}")
+    @needs("series.write")
     def set_fleet(fleet_id: str, body: schemas.FleetIn) -> schemas.FleetOut:
         """Make exactly these series the members of a fleet."""
         with signals.database.write() as session:
@@ -141,6 +151,7 @@ def anomalies_router(signals: Signals) -> APIRouter:
     router = APIRouter(prefix="/api/v1", tags=["anomalies"])
 
     @router.get("/anomalies")
+    @needs("anomalies.read")
     def list_anomalies(
         series_id: str | None = None,
         start: From = None,
@@ -163,12 +174,14 @@ def anomalies_router(signals: Signals) -> APIRouter:
         return schemas.AnomalyPage(items=[schemas.AnomalyOut.of(anomaly) for anomaly in items], next=following)
 
     @router.get("/anomalies/{anomaly_id:id}")
+    @needs("anomalies.read")
     def get_anomaly(anomaly_id: str) -> schemas.AnomalyOut:
         """Show one anomaly."""
         with signals.database.read() as session:
             return schemas.AnomalyOut.of(signals.anomaly(session, anomaly_id))
 
     @router.post("/anomalies/{anomaly_id:id}/feedback", status_code=201)
+    @needs("anomalies.judge")
     def give_feedback(anomaly_id: str, body: schemas.FeedbackIn, key: IdempotencyKey = None) -> schemas.FeedbackOut:
         """Say what an anomaly was worth."""
         with signals.database.write() as session:

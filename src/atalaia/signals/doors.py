@@ -30,7 +30,7 @@ class PointDoors:
 
     def routes(self) -> list[HotRoute]:
         """Return where the doors stand."""
-        return [HotRoute("POST", POINTS, POINTS, self.points, refuse=self._refuse)]
+        return [HotRoute("POST", POINTS, POINTS, self.points, "points.write", refuse=self._refuse)]
 
     async def points(self, call: Call) -> Answer:
         """Keep points. The answer comes once they are durable; the same point twice is kept once, the last wins."""

@@ -23,6 +23,9 @@ class Embedded:
     def __enter__(self) -> "Embedded":
         return self
 
+    def token(self) -> None:
+        """Return none: nobody asks for it."""
+
     def __exit__(self, *error: object) -> None:
         Embedded.closed += 1
 
@@ -54,9 +57,10 @@ def test_it_serves_for_the_stated_time(run: Any) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_serving_in_order(run: Any, number: int) -> None:
     before = signal.getsignal(signal.SIGTERM)
-    timer = threading.Timer(0.05, os.kill, (os.getpid(), number))
+    settings = Settings()
+    timer = threading.Timer(0.3, os.kill, (os.getpid(), number))
     timer.start()
-    run.run_demo(Settings(), run.Options(exit_after_s=30.0))
+    run.run_demo(settings, run.Options(exit_after_s=30.0))
     timer.join()
     assert Embedded.closed == 1
     assert signal.getsignal(signal.SIGTERM) is before

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from atalaia.kit.logs import EventLog
 from atalaia.kit.telemetry import Telemetry
-from atalaia.kit.web.doors import Answer, Call, Door, HotRoute, json_answer
+from atalaia.kit.web.doors import Answer, Call, Door, Gate, HotRoute, json_answer
 from atalaia.kit.web.hot import HotFront
 from tests.kit.asgi import Answer as Got
 from tests.kit.asgi import call
@@ -29,11 +29,13 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
 class Front:
     """A front with doors that tell what they were told, and all that it notes."""
 
-    def __init__(self, *routes: HotRoute, app: ASGIApp = application, **limits: int) -> None:
+    def __init__(
+        self, *routes: HotRoute, app: ASGIApp = application, gate: Gate | None = None, **limits: Any
+    ) -> None:
         self.telemetry = Telemetry()
         self.events = EventLog()
         known: dict[str, Any] = {"max_body_bytes": LIMIT, "max_inflight_bytes": INFLIGHT, **limits}
-        self.app = HotFront(app, routes, telemetry=self.telemetry, events=self.events, **known)
+        self.app = HotFront(app, routes, telemetry=self.telemetry, events=self.events, gate=gate, **known)
 
     def post(self, target: str, body: Any = b"", **more: Any) -> Got:
         """Call a door; whatever comes of it, nothing may be left in flight."""
@@ -69,7 +71,7 @@ def size(call: Call) -> Answer:
 
 
 def door(pattern: str = "/door", act: Door = echo, **more: Any) -> HotRoute:
-    return HotRoute("POST", pattern, pattern.replace("{}", "{name}"), act, **more)
+    return HotRoute("POST", pattern, pattern.replace("{}", "{name}"), act, "predict", **more)
 
 
 def problem_of(answer: Got) -> tuple[int, str]:

@@ -14,9 +14,9 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from atalaia.core.errors import Busy, Missing
+from atalaia.core.errors import Busy, Denied, Missing
 from atalaia.kit.web import hot_protocol
-from atalaia.kit.web.doors import Answer, Call
+from atalaia.kit.web.doors import Answer, Call, Gate
 from atalaia.kit.web.hot import LARGE_BYTES, in_thread
 from atalaia.kit.web.hot_protocol import HotProtocol
 from tests.kit.web.fronts import Front, door, echo
@@ -137,9 +137,12 @@ def either(call: Call) -> Answer:
     return now(call) or echo(call)
 
 
-def front() -> Front:
+def front(gate: Gate | None = None) -> Front:
     return Front(
-        door("/now/{}", either, at_once=now), door("/later/{}", either), door("/snap", echo, encoding="snappy")
+        door("/now/{}", either, at_once=now),
+        door("/later/{}", either),
+        door("/snap", echo, encoding="snappy"),
+        gate=gate,
     )
 
 
@@ -156,6 +159,78 @@ REQUESTS = st.one_of(
     st.builds(lambda: request("/now/a", b"", method="GET")),
     st.builds(lambda: request("/now/a").replace(b"HTTP/1.1", b"HTTP/1.0")),
 )
+
+
+class Guard:
+    """A gate that knows some tokens at once, others after a while, and counts whom it let pass."""
+
+    def __init__(self) -> None:
+        self.known = {b"Bearer now": "now"}
+        self.passed: list[str] = []
+
+    def admit_now(self, call: Call, permission: str) -> bool:
+        if not call.authorization:
+            raise Denied("unauthenticated", "who?")
+        caller = self.known.get(call.authorization)
+        if caller is None:
+            return False
+        if caller == "weak":
+            raise Denied("forbidden", f"not {permission}")
+        if self.passed.count(caller) >= 2:
+            raise Busy("too_many_requests", "enough", retry_after_s=2)
+        self.passed.append(caller)
+        call.caller = caller
+        return True
+
+    async def admit_call(self, call: Call, permission: str) -> None:
+        if not self.admit_now(call, permission):
+            await asyncio.sleep(0)
+            late = {b"Bearer late": "late", b"Bearer weak": "weak"}.get(call.authorization)
+            if late is None:
+                raise Denied("invalid_token", "no")
+            self.known[call.authorization] = late
+            self.admit_now(call, permission)
+
+    def give_back(self, call: Call, permission: str) -> None:
+        self.passed.remove(call.caller)
+
+
+TOKENS = st.sampled_from([b"", b"Bearer now", b"Bearer late", b"Bearer weak", b"Bearer bad", b"bearer now", b"two"])
+
+
+def guarded(sent: bytes, token: bytes) -> bytes:
+    """Return a request with a token, or with two."""
+    lines = [b"Authorization: Bearer now"] * 2 if token == b"two" else [b"Authorization: " + token] if token else []
+    return sent.replace(b"Host: h", b"\r\n".join([b"Host: h", *lines]), 1)
+
+
+@settings(max_examples=150)
+@given(st.lists(st.builds(guarded, REQUESTS, TOKENS), min_size=1, max_size=6))
+def test_both_ways_let_the_same_calls_pass(requests: list[bytes]) -> None:
+    gates = Guard(), Guard()
+    short = talk(HotProtocol, front(gates[0]).app, requests)
+    long = talk(HttpToolsProtocol, front(gates[1]).app, requests)
+    assert (parsed(short[0]), short[1]) == (parsed(long[0]), long[1])
+    assert gates[0].passed == gates[1].passed
+
+
+def test_a_call_is_refused_before_its_door_sees_it() -> None:
+    def act(_: Call) -> Answer:
+        raise AssertionError("the door was reached")
+
+    for protocol_of in (HotProtocol, HttpToolsProtocol):
+        one = Front(door("/now/{}", act, at_once=act), gate=Guard())
+        sent, _ = talk(protocol_of, one.app, [request(), request(body=b"", method="POST")])
+        assert [status for status, *_ in parsed(sent)] == [b"HTTP/1.1 401 Unauthorized"] * 2
+        assert b'www-authenticate: Bearer realm="atalaia"' in sent
+
+
+def test_a_large_body_of_nobody_is_not_waited_for() -> None:
+    sent = request("/later/a", b"y" * 200_000)[:70_000]
+    for protocol_of in (HotProtocol, HttpToolsProtocol):
+        answered, closed = talk(protocol_of, front(Guard()).app, [sent])
+        assert answered.startswith(b"HTTP/1.1 401 ")
+        assert closed
 
 
 @settings(max_examples=150)

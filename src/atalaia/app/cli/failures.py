@@ -13,6 +13,7 @@ _NEXT = {
     Kind.MISSING: "List what there is with `atalaia series list`, `models list` or `jobs list`.",
     Kind.BROKEN: "The log of the service says more; `atalaia doctor` checks the installation.",
 }
+_LOG_IN = frozenset({"unauthenticated", "invalid_token", "token_expired"})
 _SHOWN_FAULTS = 20
 
 
@@ -29,6 +30,8 @@ def _told(error: AtalaiaError) -> str:
         lines.append(f"  and {len(error.faults) - _SHOWN_FAULTS} more")
     if error.retry_after_s is not None:
         lines.append(f"Try again in {error.retry_after_s:.0f} s.")
+    if error.code in _LOG_IN:
+        lines.append("Log in with `atalaia login NAME`, or give a token with --token or ATALAIA_TOKEN.")
     if error.kind in _NEXT:
         lines.append(_NEXT[error.kind])
     return "\n".join(lines)

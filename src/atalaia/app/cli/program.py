@@ -7,7 +7,21 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from atalaia.app.cli import anomalies, fleets, jobs, models, points, predict, series, service, train, waves
+from atalaia.app.cli import (
+    access,
+    anomalies,
+    fleets,
+    jobs,
+    models,
+    points,
+    predict,
+    series,
+    service,
+    tokens,
+    train,
+    users,
+    waves,
+)
 from atalaia.app.cli.failures import BROKEN_PIPE_EXIT, hush_stdout, report
 from atalaia.app.cli.output import note
 from atalaia.app.cli.session import DEFAULT_URL, Session, examples, session_of
@@ -44,6 +58,7 @@ app = typer.Typer(
 service.add_to(app)
 train.add_to(app)
 predict.add_to(app)
+access.add_to(app)
 for noun, commands in {
     "series": series.app,
     "fleets": fleets.app,
@@ -52,6 +67,8 @@ for noun, commands in {
     "models": models.app,
     "jobs": jobs.app,
     "waves": waves.app,
+    "users": users.app,
+    "tokens": tokens.app,
 }.items():
     app.add_typer(commands, name=noun)
 
@@ -70,7 +87,9 @@ def flags(
     url: Annotated[str, typer.Option(envvar="ATALAIA_URL", help="Where the service listens.")] = DEFAULT_URL,
     token: Annotated[
         str | None,
-        typer.Option(envvar="ATALAIA_TOKEN", help="Token, if the service asks for one."),
+        typer.Option(
+            envvar="ATALAIA_TOKEN", help="Token, if the service asks for one; without it, that of the last login."
+        ),
     ] = None,
     timeout_s: Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds to wait for an answer.")] = 30.0,
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error comes from.")] = False,

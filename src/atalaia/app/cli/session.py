@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from atalaia.app.cli.keyring import stored_token
+
 if TYPE_CHECKING:
     from atalaia.connectors.atalaia import Client
 
@@ -54,7 +56,7 @@ class Session:
         return Client(
             self.url,
             timeout_s=self.timeout_s,
-            token=self.token,
+            token=self.token or stored_token(self.url),
             transport=self.transport,
             on_answer=self._keep,
         )

@@ -40,7 +40,7 @@ def run_demo(settings: Settings, options: Options) -> None:
     configure_logs(level=level, as_json=False)
     report.say("Starting Atalaia in this process ...")
     with _sigterm_as_ctrl_c(), Embedded(settings) as service:
-        with Client(service.url) as client:
+        with Client(service.url, token=service.token()) as client:
             tell(client, options.speed)
         report.say(_next_steps(service.url))
         if options.keep_serving:

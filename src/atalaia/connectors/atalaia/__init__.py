@@ -10,6 +10,7 @@
             print(anomaly.peak_at, anomaly.explanation)
 """
 
+from atalaia.connectors.atalaia.access import Me, ServiceToken, Token, User
 from atalaia.connectors.atalaia.answers import (
     Accepted,
     Anomaly,
@@ -57,6 +58,7 @@ __all__ = [
     "Health",
     "Job",
     "JobRef",
+    "Me",
     "Model",
     "ModelMetrics",
     "Page",
@@ -70,7 +72,10 @@ __all__ = [
     "Series",
     "SeriesBuckets",
     "SeriesPoints",
+    "ServiceToken",
+    "Token",
     "TrainingConfig",
+    "User",
     "Version",
     "Wave",
     "WaveFleet",

@@ -5,6 +5,7 @@ from types import TracebackType
 
 import httpx
 
+from atalaia.connectors.atalaia.access import AccessCalls
 from atalaia.connectors.atalaia.answers import Health, Prediction, Predictions
 from atalaia.connectors.atalaia.connection import Connection, Retry
 from atalaia.connectors.atalaia.requests import Moment, Point, point_body, segment
@@ -65,6 +66,7 @@ class Client:
         self.waves = WaveCalls(self._connection)
         self.jobs = JobCalls(self._connection)
         self.models = ModelCalls(self._connection)
+        self.access = AccessCalls(self._connection)
 
     def __enter__(self) -> "Client":
         return self

@@ -92,6 +92,10 @@ class Connection:
         """Change something in a way that may be repeated if `method` may, and else only once."""
         return self._decode(self._send(method, API + path, body=body), answer)
 
+    def remove(self, path: str) -> None:
+        """Remove what stands at `path`."""
+        self._send("DELETE", API + path)
+
     def create(self, path: str, answer: type[T], body: Any, key: str | None = None) -> T:
         """POST under an Idempotency-Key (a new one by default), so that a repetition creates nothing twice."""
         return self._decode(self._send("POST", API + path, body=body, key=key or new_id("key")), answer)

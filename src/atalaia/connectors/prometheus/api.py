@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from atalaia.connectors.prometheus.door import WRITE, RemoteWriteDoor
+from atalaia.kit.auth.permissions import needs
 from atalaia.kit.web.hot import through
 
 _BODY: dict[str, Any] = {
@@ -20,6 +21,7 @@ def write_router(door: RemoteWriteDoor) -> APIRouter:
     router = APIRouter(tags=["points"])
 
     @router.post(WRITE, status_code=204, openapi_extra=_BODY)
+    @needs("points.write")
     async def remote_write(request: Request) -> Response:
         """Keep samples from Prometheus: remote write 1 and 2, snappy. The answer comes once they are durable."""
         return await through(door.write, request)

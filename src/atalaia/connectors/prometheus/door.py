@@ -74,7 +74,7 @@ class RemoteWriteDoor:
 
     def routes(self) -> list[HotRoute]:
         """Return where the door stands. A body without Content-Encoding is snappy, as the specification has it."""
-        return [HotRoute("POST", WRITE, WRITE, self.write, encoding="snappy")]
+        return [HotRoute("POST", WRITE, WRITE, self.write, "points.write", encoding="snappy")]
 
     async def write(self, call: Call) -> Answer:
         """Keep the samples of a remote-write request; the answer comes once they are durable."""

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 
 from atalaia.core.models import ModelKey, Scope
+from atalaia.kit.auth.permissions import needs
 from atalaia.kit.database import Database
 from atalaia.kit.jobs.queue import JobQueue, unknown_job
 from atalaia.kit.jobs.rows import Job
@@ -64,6 +65,7 @@ def jobs_router(database: Database, queue: JobQueue, prefix: str, kinds: tuple[s
     router = APIRouter(prefix=prefix, tags=["jobs"])
 
     @router.get("")
+    @needs("jobs.read")
     def list_jobs(
         status: StatusName | None = None,
         series_id: Annotated[str | None, Query(max_length=256)] = None,
@@ -79,12 +81,14 @@ def jobs_router(database: Database, queue: JobQueue, prefix: str, kinds: tuple[s
         return JobPage(items=[JobOut.of(job) for job in items], next=following)
 
     @router.get("/{job_id}")
+    @needs("jobs.read")
     def get_job(job_id: str) -> JobOut:
         """Show one job."""
         with database.read() as session:
             return JobOut.of(_of_kind(queue.get(session, job_id), kinds))
 
     @router.delete("/{job_id}")
+    @needs("jobs.cancel")
     def cancel_job(job_id: str) -> JobOut:
         """Cancel a job: at once while it waits, at its next step while it runs."""
         with database.write() as session:

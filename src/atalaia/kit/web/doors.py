@@ -2,13 +2,13 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import unquote_to_bytes
 
 import msgspec
 
 from atalaia.core.errors import AtalaiaError
-from atalaia.kit.web.problems import problem_body
+from atalaia.kit.web.problems import error_headers, problem_body
 from atalaia.kit.web.wire import Body
 
 JSON = b"application/json"
@@ -29,6 +29,12 @@ class Call:
         As they were sent, names in lower case.
     body
         With its Content-Encoding undone, which leaves a view of the memory that it was undone into.
+    authorization
+        The header of that name, empty without one; several are joined, which makes no token.
+    peer
+        The address at the other end of the connection.
+    caller
+        Who that is, once the gate has found out; empty for anybody.
     """
 
     name: str
@@ -37,6 +43,9 @@ class Call:
     headers: Headers
     body: Body
     request_id: str
+    authorization: bytes = b""
+    peer: str = ""
+    caller: str = ""
 
     def header(self, name: bytes) -> str:
         """Return the first header of that name (lower case), empty without one."""
@@ -60,6 +69,22 @@ Door = Callable[[Call], Answer | Awaitable[Answer]]
 Refuse = Callable[[AtalaiaError, Call], Answer]
 
 
+class Gate(Protocol):
+    """Lets calls pass, or raises why not. `admit_now` returns False for a call that has to go to `admit_call`."""
+
+    def admit_now(self, call: Call, permission: str) -> bool:
+        """Let a call pass, if that can be said at once."""
+        ...
+
+    async def admit_call(self, call: Call, permission: str) -> None:
+        """Let a call pass."""
+        ...
+
+    def give_back(self, call: Call, permission: str) -> None:
+        """Do not count a call that passed, because it comes again."""
+        ...
+
+
 def json_answer(value: Any, status: int = 200) -> Answer:
     """Return a value as JSON."""
     return Answer(_encoder.encode(value), status)
@@ -76,14 +101,12 @@ def headers_of(answer: Answer, request_id: str) -> list[tuple[bytes, bytes]]:
 def problem(error: AtalaiaError, call: Call) -> Answer:
     """Return an error as a problem (RFC 9457)."""
     body = problem_body(error, path=call.path, request_id=call.request_id)
-    return Answer(_encoder.encode(body), body["status"], PROBLEM, retry_header(error))
+    return Answer(_encoder.encode(body), body["status"], PROBLEM, headers_of_error(error))
 
 
-def retry_header(error: AtalaiaError) -> Headers:
-    """Return the Retry-After of an error, if it has one."""
-    if error.retry_after_s is None:
-        return ()
-    return ((b"retry-after", str(max(1, round(error.retry_after_s))).encode()),)
+def headers_of_error(error: AtalaiaError) -> Headers:
+    """Return the headers that go with an error."""
+    return tuple((name.lower().encode(), value.encode()) for name, value in error_headers(error).items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +120,8 @@ class HotRoute:
         told as they were sent, not decoded.
     route
         What the metrics call it.
+    permission
+        What its callers must have.
     at_once
         Answers what needs no waiting, and returns None for the rest, which is left to `door`.
     refuse
@@ -111,6 +136,7 @@ class HotRoute:
     pattern: str
     route: str
     door: Door
+    permission: str
     refuse: Refuse = problem
     log: bool = True
     deep: bool = False

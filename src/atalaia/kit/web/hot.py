@@ -18,12 +18,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from atalaia.core.errors import AtalaiaError, Broken, Busy, Invalid
+from atalaia.core.errors import AtalaiaError, Broken, Busy, Denied, Invalid
 from atalaia.core.ids import RequestIds
 from atalaia.kit.logs import EventLog
 from atalaia.kit.telemetry import Telemetry
 from atalaia.kit.tracing import Tracing, TracingSettings, traced_as
-from atalaia.kit.web.doors import Answer, Call, Door, DoorPlan, Headers, HotRoute, Refuse, headers_of
+from atalaia.kit.web.doors import Answer, Call, Door, DoorPlan, Gate, Headers, HotRoute, Refuse, headers_of
 from atalaia.kit.web.encodings import decoded
 
 _log = structlog.get_logger(__name__)
@@ -45,8 +45,12 @@ class HotFront:
 
     Parameters
     ----------
+    gate
+        Who may pass, and how often; None lets everybody pass.
     max_body_bytes
         Of one body, as sent and decoded.
+    has_foreign_pages
+        Whether web pages of others may call: the application answers these, which says what browsers want to know.
     max_inflight_bytes
         Of all bodies that are read or worked on at a time, and of large answers that are not taken yet; a call that
         would exceed it is told to come again.
@@ -59,19 +63,24 @@ class HotFront:
         *,
         telemetry: Telemetry,
         events: EventLog,
+        gate: Gate | None,
         max_body_bytes: int,
         max_inflight_bytes: int,
         tracing: Tracing | None = None,
+        has_foreign_pages: bool = False,
     ) -> None:
         self._app = app
         self._tracing = tracing or Tracing(TracingSettings())
         self._to_trace = 0
         self._telemetry = telemetry
         self._events = events
+        self._gate = gate
         self._max_body_bytes = max_body_bytes
         self._small_bytes = min(LARGE_BYTES, max_body_bytes)
         self._max_inflight_bytes = max_inflight_bytes
         self._inflight = 0
+        self._has_foreign_pages = has_foreign_pages
+        self._long_way = _LONG_WAY | {b"origin"} if has_foreign_pages else _LONG_WAY
         self._decoders = asyncio.Semaphore(_DECODERS)
         self._ids = RequestIds()
         self._plan = DoorPlan(routes)
@@ -81,14 +90,17 @@ class HotFront:
         found = None
         if scope["type"] == "http":
             found = self._plan.find(scope["method"], scope.get("raw_path") or b"")  # a server may leave it out
-        if found is None:
+        if found is None or (self._has_foreign_pages and any(name == b"origin" for name, _ in scope["headers"])):
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
         route, name = found
         headers: Headers = scope["headers"]
-        declared, encoding, request_id = _looked_up(headers)
-        call = Call(name, scope["path"], scope["query_string"], headers, b"", request_id or self._ids.new())
+        declared, encoding, request_id, token = _looked_up(headers)
+        request_id = request_id or self._ids.new()
+        call = Call(name, scope["path"], scope["query_string"], headers, b"", request_id, token)
+        if self._gate is not None and scope.get("client"):
+            call.peer = scope["client"][0]
         held = [0]
         try:
             with self._traced(route, call):
@@ -103,7 +115,7 @@ class HotFront:
         finally:
             self._inflight -= held[0]
 
-    def begun(self, method: str, target: bytes, headers: Headers) -> tuple[HotRoute, Call] | None:
+    def begun(self, method: str, target: bytes, headers: Headers, peer: str = "") -> tuple[HotRoute, Call] | None:
         """Return the call whose headers these are, and its door, if that may answer it at once.
 
         Its body, which is still to come, is plain and small. Nobody else's is in flight while it is answered, so
@@ -113,28 +125,35 @@ class HotFront:
         found = self._plan.find(method, raw)
         if found is None or found[0].at_once is None or found[0].encoding:
             return None
-        request_id, parent = "", b""
+        request_id, token, parent = "", b"", b""
         for name, value in headers:
             if name == b"content-length":
                 if _length(value) > self._small_bytes:
                     return None
             elif name == b"x-request-id":
                 request_id = request_id or _usable(value)
+            elif name == b"authorization":
+                token = token + b"," + value if token else value
             elif name == b"traceparent":
                 parent = value
-            elif name in _LONG_WAY:
+            elif name in self._long_way:
                 return None
         if self._tracing.wants(parent):
             self._to_trace += 1
             return None
         path = unquote(raw.decode("latin-1")) if b"%" in raw else raw.decode("latin-1")
-        return found[0], Call(found[1], path, query, headers, b"", request_id or self._ids.new())
+        return found[0], Call(found[1], path, query, headers, b"", request_id or self._ids.new(), token, peer)
 
     def at_once(self, route: HotRoute, call: Call) -> Answer | None:
-        """Answer a call whose small body is here; None when its door has to wait for something."""
+        """Answer a call whose small body is here; None when its door, or the gate, has to wait for something."""
         started = time.perf_counter()
+        gate = self._gate
         try:
+            if gate is not None and not gate.admit_now(call, route.permission):
+                return None
             answer = route.at_once(call) if route.at_once else None
+            if answer is None and gate is not None:
+                gate.give_back(call, route.permission)
         except Exception as error:
             answer = _refused(route, call, error)
         if answer is not None:
@@ -154,6 +173,8 @@ class HotFront:
     ) -> Answer:
         is_read = False
         try:
+            if self._gate is not None:
+                await self._gate.admit_call(call, route.permission)
             self._hold(declared, held)
             body = call.body = await self._body(receive, held)
             is_read = True
@@ -169,7 +190,8 @@ class HotFront:
             # The server reads and drops what is still on its way, so that the caller sees the answer; unless that
             # is too much, or never comes.
             slow = isinstance(error, AtalaiaError) and error.code == "slow_body"
-            if is_read or not (declared > self._max_body_bytes or slow):
+            most = LARGE_BYTES if isinstance(error, Denied) else self._max_body_bytes
+            if is_read or not (declared > most or slow):
                 return refusal
             return replace(refusal, headers=[*refusal.headers, (b"connection", b"close")])
 
@@ -241,6 +263,8 @@ async def through(door: Door, request: Request, *, name: str = "", refuse: Refus
     query: bytes = request.scope["query_string"]
     request_id: str = request.scope.get("request_id", "")
     call = Call(name, request.url.path, query, raw, await request.body(), request_id)
+    principal = request.scope.get("principal")
+    call.caller = principal.subject if principal is not None else ""
     try:
         answer = door(call)
         if not isinstance(answer, Answer):
@@ -297,9 +321,9 @@ def _refused(route: HotRoute, call: Call, error: Exception) -> Answer:
     return route.refuse(error, call)
 
 
-def _looked_up(headers: Headers) -> tuple[int, str, str]:
-    """Return length and encoding of the body as declared, and a usable request id; 0 and empty without."""
-    length, encoding, request_id = 0, "", ""
+def _looked_up(headers: Headers) -> tuple[int, str, str, bytes]:
+    """Return the declared length and encoding of the body, a usable request id, and the token."""
+    length, encoding, request_id, token = 0, "", "", b""
     for name, value in headers:
         if name == b"content-length":
             length = _length(value)
@@ -307,7 +331,9 @@ def _looked_up(headers: Headers) -> tuple[int, str, str]:
             encoding = value.decode("latin-1")
         elif name == b"x-request-id" and not request_id:
             request_id = _usable(value)
-    return length, encoding, request_id
+        elif name == b"authorization":
+            token = token + b"," + value if token else value
+    return length, encoding, request_id, token
 
 
 def _length(value: bytes) -> int:

@@ -12,6 +12,9 @@ from atalaia.kit.web.hot import HotFront
 _log = structlog.get_logger(__name__)
 PATIENCE_S = 30.0
 """Whoever takes nothing of an answer for so long is hung up on: what was not sent would stay in memory."""
+MAX_HEAD_BYTES = 64 * 1024
+"""Of a request line and its headers, beyond what one read brings."""
+_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
 class HotProtocol(HttpToolsProtocol):
@@ -32,10 +35,26 @@ class HotProtocol(HttpToolsProtocol):
         self._begun: tuple[HotRoute, Call] | None = None
         self._parts: list[bytes] = []
         self._is_leaving = False
+        self._is_in_head = False
+        self._head_bytes = 0
+        self._head_timer: TimerHandle | None = None
         self._is_resting = False
         self._rested_at = 0.0
         self._rest: TimerHandle | None = None
         self._watch: TimerHandle | None = None
+
+    def data_received(self, data: bytes) -> None:
+        """Read what came; a head that has no end, or that does not end soon, is not waited for."""
+        super().data_received(data)
+        if not self._is_in_head:
+            return
+        self._head_bytes += len(data)
+        if self._head_bytes > MAX_HEAD_BYTES:
+            _log.warning("head_too_large", client=self.client)
+            self.transport.write(_TOO_LARGE)
+            self.transport.close()
+        elif self._head_timer is None:
+            self._head_timer = self.loop.call_later(PATIENCE_S, self._hang_up_on_head)
 
     def on_message_begin(self) -> None:
         """Take what both ways need; what ASGI needs more is made on the long one."""
@@ -43,12 +62,19 @@ class HotProtocol(HttpToolsProtocol):
         self.headers = []
         self.expect_100_continue = False
         self._is_resting = False
+        self._is_in_head, self._head_bytes = True, 0
 
     def on_headers_complete(self) -> None:
         """Choose the way."""
+        self._is_in_head = False
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
         is_alone = self.cycle is None or self.cycle.response_complete
         if self._front is not None and is_alone and not self.flow.write_paused and self.limit_concurrency is None:
-            self._begun = self._front.begun(self.parser.get_method().decode("latin-1"), self.url, self.headers)
+            peer = self.client[0] if self.client else ""
+            method = self.parser.get_method().decode("latin-1")
+            self._begun = self._front.begun(method, self.url, self.headers, peer)
         if self._begun is None:
             self._go_long()
 
@@ -98,6 +124,8 @@ class HotProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         self._unwatch()
+        if self._head_timer is not None:
+            self._head_timer.cancel()
         if self._rest is not None:
             self._rest.cancel()
         super().connection_lost(exc)
@@ -112,6 +140,12 @@ class HotProtocol(HttpToolsProtocol):
             return
         _log.warning("caller_takes_nothing", client=self.client, nbytes=left, waited_s=PATIENCE_S)
         self.transport.abort()
+
+    def _hang_up_on_head(self) -> None:
+        self._head_timer = None
+        if not self.transport.is_closing():
+            _log.warning("head_too_slow", client=self.client, waited_s=PATIENCE_S)
+            self.transport.close()
 
     def _unwatch(self) -> None:
         if self._watch is not None:

@@ -23,10 +23,14 @@ _STATUS_OF_CODE = {
     "bad_protobuf": 400,
     "bad_tensor": 400,
     "body_too_large": 413,
+    "invalid_token": 401,
+    "login_failed": 401,
     "method_not_allowed": 405,
     "slow_body": 408,
+    "token_expired": 401,
     "too_many_points": 413,
     "too_many_series": 413,
+    "unauthenticated": 401,
     "unsupported_media_type": 415,
     "unsupported_encoding": 415,
 }
@@ -61,11 +65,8 @@ class Problem(JSONResponse):
     media_type = _MEDIA_TYPE
 
     def __init__(self, error: AtalaiaError, *, path: str = "", request_id: str = "") -> None:
-        headers: dict[str, str] = {}
-        if error.retry_after_s is not None:
-            headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
         body = problem_body(error, path=path, request_id=request_id)
-        super().__init__(body, status_code=body["status"], headers=headers)
+        super().__init__(body, status_code=body["status"], headers=error_headers(error))
 
     def render(self, content: Any) -> bytes:
         """Return the body as JSON; what cannot be encoded is replaced."""
@@ -86,6 +87,17 @@ def problem_body(error: AtalaiaError, *, path: str = "", request_id: str = "") -
         "timestamp": isoformat(now_us()),
         "errors": [{"pointer": f.pointer, "message": f.message} for f in error.faults[:_MAX_FAULTS]],
     }
+
+
+def error_headers(error: AtalaiaError) -> dict[str, str]:
+    """Return the headers that go with an error: when to come again, and how to say who one is (RFC 6750)."""
+    headers: dict[str, str] = {}
+    if error.retry_after_s is not None:
+        headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
+    if _STATUS_OF_CODE.get(error.code) == 401:
+        why = ', error="invalid_token"' if error.code in ("invalid_token", "token_expired") else ""
+        headers["WWW-Authenticate"] = f'Bearer realm="atalaia"{why}'
+    return headers
 
 
 def answer(request: Request, error: AtalaiaError) -> Problem:

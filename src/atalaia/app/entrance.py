@@ -1,0 +1,63 @@
+"""Who may come in, put together from the settings: tokens, users, limits, and the gate."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from atalaia.app.migrations import migrate
+from atalaia.app.settings import Settings
+from atalaia.connectors.oidc import ProviderDocuments
+from atalaia.kit.auth.access import Access
+from atalaia.kit.auth.gate import Gate, check_networks
+from atalaia.kit.auth.ports import AuditSink, LoggedAudit
+from atalaia.kit.auth.users import Users
+from atalaia.kit.database import Database
+from atalaia.kit.limits import RateLimits
+from atalaia.kit.telemetry import Telemetry
+
+
+class Entrance:
+    """All that stands between callers and doors.
+
+    Parameters
+    ----------
+    audit
+        Is told of logins and of every change of access; None writes lines to the log.
+    """
+
+    def __init__(
+        self, database: Database, settings: Settings, telemetry: Telemetry, audit: AuditSink | None = None
+    ) -> None:
+        check_networks(settings.trusted_proxies)
+        self.is_on = settings.auth.mode == "on"
+        is_limited = settings.limits.mode == "on" or (settings.limits.mode == "auto" and self.is_on)
+        self.access = Access(database, settings.auth, settings.data_dir, telemetry, ProviderDocuments())
+        self.users = Users(database, self.access, audit or LoggedAudit(), telemetry)
+        self.limits = RateLimits(settings.limits, telemetry) if is_limited else None
+        self.is_guarded = self.is_on or is_limited
+        access = self.access if self.is_on else None
+        self.gate = Gate(access, self.limits, telemetry, settings.trusted_proxies)
+
+    def start(self) -> None:
+        """Begin to watch who is kept out, and to share counts."""
+        if self.is_on:
+            self.access.start()
+        if self.limits is not None:
+            self.limits.start()
+
+    def stop(self) -> None:
+        """Stop both."""
+        self.access.stop()
+        if self.limits is not None:
+            self.limits.stop()
+
+
+@contextmanager
+def local_users(settings: Settings) -> Generator[Users]:
+    """Open the users in the database of `settings`, for whoever may write it; no service needs to run."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    database = Database(settings.sqlalchemy_url, busy_timeout_s=settings.busy_timeout_s)
+    try:
+        migrate(database)
+        yield Entrance(database, settings, Telemetry()).users
+    finally:
+        database.close()
