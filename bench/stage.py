@@ -12,10 +12,8 @@ from atalaia.algorithms.models import FleetModel
 from atalaia.app.build import Atalaia, build
 from atalaia.app.settings import Settings
 from atalaia.core.clock import MICROS
-from atalaia.core.models import ModelKey, Scope, artefact_key
+from atalaia.core.models import ModelKey, Scope
 from atalaia.core.points import FloatArray, Group
-from atalaia.kit.blobs import sha256_of
-from atalaia.lifecycle.ports import Artefact
 from bench.data import fleet_history, fleet_tick
 
 SERIES = 285_000
@@ -108,9 +106,7 @@ def _publish(atalaia: Atalaia, trained: list[tuple[ModelKey, FleetModel]], numbe
     training, promotion = atalaia.lifecycle.training, atalaia.lifecycle.promotion
     learnt = {"from": START_US, "to": START_US, "reference": None}
     for i, (key, model) in enumerate(trained):
-        data = model.to_bytes()
-        atalaia.blobs.put(artefact_key(sha256_of(data)), data)
-        artefact = Artefact(key, f"job_bench_{number}_{i:05d}", data, sha256_of(data), {}, model.metrics())
+        artefact = training.artefact(key, f"job_bench_{number}_{i:05d}", model, {})
         run_id = atalaia.registry.publish(artefact)
         with atalaia.database.write() as session:
             training.register(session, artefact, run_id, model.detector.hyperparameters(), model, learnt)

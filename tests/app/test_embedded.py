@@ -25,6 +25,7 @@ from atalaia.core.clock import MICROS
 from atalaia.core.errors import Conflict, Denied, Unavailable
 from atalaia.core.points import Group, Points
 from atalaia.kit.blobs import sha256_of
+from atalaia.kit.signatures import BEFORE
 from atalaia.lifecycle.store import ModelRow, VersionRow
 from atalaia.signals.ingest import Batch
 from atalaia.signals.intake import Delivery, Kept
@@ -249,6 +250,7 @@ def version(data: bytes) -> VersionRow:
         job_id="job",
         learnt={},
         created_at=1,
+        signed_by=BEFORE,
     )
 
 
@@ -259,6 +261,14 @@ def harmed(sound: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("atalaia.connectors.mlflow.MlflowRegistry.check", lambda _: None)
     yield settings
     assert threads() == set()
+
+
+def test_models_without_a_signature_are_told_of(harmed: Settings) -> None:
+    told = {finding.check: finding for finding in diagnose(harmed)}["models"]
+    assert (told.ok, told.detail.partition("; ")[2]) == (True, "1 without a signature")
+    strict = load_settings({"data_dir": harmed.data_dir, "port": 0, "signing.required": "all"})
+    told = {finding.check: finding for finding in diagnose(strict)}["models"]
+    assert (told.ok, told.detail) == (False, "1 models are refused: series:pump (before_signatures)")
 
 
 def test_a_sound_folder_passes(harmed: Settings) -> None:

@@ -22,6 +22,7 @@ from atalaia.core.points import Points
 from atalaia.kit.arrow import points_to_ipc, points_to_parquet
 from atalaia.kit.blobs import Blobs
 from atalaia.kit.database import Database
+from atalaia.kit.signatures import BEFORE
 from atalaia.signals.store.history import manifest
 from tests.app.conftest import BuildOne
 
@@ -138,6 +139,22 @@ def test_points_of_an_earlier_release_are_learnt_anew_from_blocks_and_tail(
         series = signals.series(session, "a")
     assert (series.received, series.statistics.count, series.statistics.mean) == (9, 9, 4.0)
     assert signals.history.read([1], 0, 1 << 62).values.tolist() == list(range(9))
+
+
+def test_versions_of_an_earlier_release_say_that_they_are_not_signed(database: Database) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(FOLDER))
+    with database.write() as session:
+        config.attributes["connection"] = session.connection()
+        command.upgrade(config, "0005")
+        insert(session, "models", key="series:a", latest=1, revision=0, created_at=1)
+        kept = {"stage": "Staging", "algorithm": "a", "hyperparameters": "{}", "metrics": "{}", "series_count": 1}
+        more = {"sha256": "s", "size_bytes": 1, "run_id": "r", "job_id": "j", "learnt": "{}", "created_at": 1}
+        insert(session, "model_versions", key="series:a", number=1, **kept, **more)
+    migrate(database)
+    with database.read() as session:
+        found = session.execute(text("SELECT signature, signed_by FROM model_versions")).one()
+    assert found == (None, BEFORE)
 
 
 def minutes(start: int, end: int) -> Points:

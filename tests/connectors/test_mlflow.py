@@ -53,6 +53,8 @@ class Trained:
     parameters: dict[str, Any] = field(default_factory=lambda: {"algorithm": "statistical", "window_hours": 168.0})
     metrics: dict[str, float] = field(default_factory=lambda: {"points": 2000.0, "training_error": 0.25})
 
+    tags: dict[str, str] = field(default_factory=lambda: {"signature": "c2ln", "signed_by": "a key"})
+
     @property
     def sha256(self) -> str:
         return sha256_of(self.data)

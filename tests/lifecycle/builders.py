@@ -18,6 +18,7 @@ from atalaia.kit.blobs import Blobs
 from atalaia.kit.database import Database
 from atalaia.kit.facts import Outbox
 from atalaia.kit.jobs import JobQueue, Worker
+from atalaia.kit.signatures import Signatures, SigningSettings
 from atalaia.kit.telemetry import Telemetry
 from atalaia.lifecycle import tasks
 from atalaia.lifecycle.deployments import DeploymentList
@@ -90,6 +91,10 @@ class RememberingRegistry:
         self._check()
         self.runs[artefact.job_id] = artefact
         return f"run-of-{artefact.job_id}"
+
+    def fetch(self, run_id: str) -> bytes:
+        self._check()
+        return self.runs[run_id.removeprefix("run-of-")].data
 
     def set_stage(self, key: ModelKey, run_id: str, number: int, stage: Stage) -> None:
         self._check()
@@ -222,6 +227,7 @@ def open_workshop(folder: Path, **settings: Any) -> Generator[Workshop]:
         activity,
         LifecycleSettings(**chosen),
         telemetry,
+        Signatures(SigningSettings(), folder),
     )
     told: list[Fact] = []
     for fact in FACTS.values():

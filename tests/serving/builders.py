@@ -24,6 +24,7 @@ from atalaia.kit.blobs import Blobs, sha256_of
 from atalaia.kit.database import Database
 from atalaia.kit.facts import Outbox
 from atalaia.kit.logs import EventLog
+from atalaia.kit.signatures import Signatures, SigningSettings
 from atalaia.kit.telemetry import Telemetry
 from atalaia.kit.web.hot import HotFront
 from atalaia.kit.web.middleware import Front
@@ -64,6 +65,7 @@ def model_of(*members: str, mean: float = MEAN, points: int = 200) -> FleetModel
 class Shelf:
     """Deployments and the registry that holds their artefacts; either can be down."""
 
+    signatures: Signatures
     deployed: dict[ModelKey, Deployment] = field(default_factory=dict)
     artefacts: dict[str, bytes] = field(default_factory=dict)
     fetched: list[str] = field(default_factory=list)
@@ -83,7 +85,20 @@ class Shelf:
         number = sum(other == key for other, _ in self.retired) + 1
         run_id = f"run of {key} v{number}"
         self.artefacts[run_id] = data
-        trained = Deployment(key, number, model.detector.name, sha256_of(data), len(data), run_id, 0, Stage.NONE)
+        trained = Deployment(
+            key,
+            number,
+            model.detector.name,
+            sha256_of(data),
+            len(data),
+            run_id,
+            0,
+            Stage.NONE,
+            f"job of {run_id}",
+            number,
+        )
+        signature = self.signatures.sign(trained.statement.encoded())
+        trained = replace(trained, signature=signature.text, signed_by=signature.key_id)
         self.retired[key, number] = trained
         return trained
 
@@ -238,13 +253,14 @@ class Place:
 
 
 @contextmanager
-def open_place(folder: Path, **settings: Any) -> Generator[Place]:
+def open_place(folder: Path, signing: dict[str, Any] | None = None, **settings: Any) -> Generator[Place]:
     """Yield serving on an empty database in `folder`."""
     database = open_database(folder / "atalaia.db")
-    shelf, known, outbox, telemetry = Shelf(), Known(), Outbox(database), Telemetry()
+    signatures = Signatures(SigningSettings(**(signing or {})), folder)
+    shelf, known, outbox, telemetry = Shelf(signatures), Known(), Outbox(database), Telemetry()
     blobs = Blobs(folder / "blobs")
     wanted = ServingSettings(**settings)
-    serving = Serving(database, blobs, outbox, shelf, shelf, known, wanted, telemetry)
+    serving = Serving(database, blobs, outbox, shelf, shelf, known, wanted, telemetry, signatures)
     try:
         yield Place(shelf, known, database, blobs, outbox, telemetry, serving)
     finally:

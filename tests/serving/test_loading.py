@@ -3,12 +3,12 @@
 import shutil
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from atalaia.core.errors import Unavailable
-from atalaia.core.models import Deployment
 from atalaia.core.scores import Source
 from atalaia.kit.blobs import sha256_of
 from tests.kit.fakes import PATIENCE_S, in_threads, logged
@@ -105,7 +105,9 @@ def test_an_artefact_that_was_recorded_damaged_is_refused_all_the_same(place: Pl
     """The checksum fits, what it stands for does not."""
     good = place.shelf.promote(A)
     rubbish = b"PK\x03\x04 not a model"
-    from_rubbish = Deployment(A, 1, "statistical", sha256_of(rubbish), len(rubbish), good.run_id, good.revision)
+    changed = replace(good, sha256=sha256_of(rubbish), size_bytes=len(rubbish))
+    signature = place.shelf.signatures.sign(changed.statement.encoded())
+    from_rubbish = replace(changed, signature=signature.text, signed_by=signature.key_id)
     place.shelf.deployed[A] = from_rubbish
     place.shelf.artefacts[good.run_id] = rubbish
     place.models.refresh()

@@ -1,6 +1,8 @@
 """The one place that puts Atalaia together: connectors, then services, then who listens to what."""
 
 import shutil
+from collections.abc import Generator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from atalaia.kit.facts import Outbox
 from atalaia.kit.jobs import JobQueue, Worker
 from atalaia.kit.jobs.broker import Dispatcher
 from atalaia.kit.logs import EventLog
+from atalaia.kit.signatures import Signatures
 from atalaia.kit.telemetry import Telemetry
 from atalaia.kit.threads import Loop
 from atalaia.kit.tracing import Tracing
@@ -48,6 +51,7 @@ class Atalaia:
         self.outbox = Outbox(self.database)
         self.queue = JobQueue(self.database, lease_s=settings.job_lease_s, backoff_s=settings.job_backoff_s)
         self.registry = MlflowRegistry(settings.data_dir.absolute() / "mlflow")
+        self.signatures = Signatures(settings.signing, settings.data_dir)
         memory = Memory(self.database, self.blobs)
         self.serving = Serving(
             self.database,
@@ -58,6 +62,7 @@ class Atalaia:
             KnownSeries(self.database, memory),
             settings.serving,
             self.telemetry,
+            self.signatures,
         )
         self.signals = Signals(
             self.database, self.blobs, self.outbox, self.serving, memory, settings.signals, self.telemetry
@@ -72,6 +77,7 @@ class Atalaia:
             self.serving,
             settings.lifecycle,
             self.telemetry,
+            self.signatures,
         )
         works = {
             **signals_tasks.works(self.signals, self.queue, self.outbox),
@@ -102,6 +108,8 @@ class Atalaia:
             raise Invalid("invalid_settings", reason, faults=[Fault("/role", reason)])
         self.roles = frozenset(roles)
         self.entrance.start()
+        if "worker" in self.roles:  # before those who verify look for it
+            self.signatures.prepare()
         if self.roles & {"predictor", "worker"}:
             _log.info("models_loaded", count=self.serving.warm())
             self.serving.start()
@@ -156,6 +164,16 @@ class Atalaia:
 
 def _disk(folder: Path, figure: str) -> float:
     return float(getattr(shutil.disk_usage(folder), figure))
+
+
+@contextmanager
+def opened(settings: Settings) -> Generator[Atalaia]:
+    """Put Atalaia together as `build` does, for whoever looks at its folder; nothing is started."""
+    atalaia = build(settings)
+    try:
+        yield atalaia
+    finally:
+        atalaia.database.close()
 
 
 def build(settings: Settings) -> Atalaia:

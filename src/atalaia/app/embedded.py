@@ -25,6 +25,7 @@ from atalaia.core.models import artefact_key
 from atalaia.kit.auth.permissions import Role
 from atalaia.kit.database import Database
 from atalaia.kit.logs import configure_logs
+from atalaia.kit.signatures import Verdict
 from atalaia.kit.web.hot_protocol import HotProtocol
 from atalaia.kit.web.tls import TlsFiles, tls_files
 
@@ -289,16 +290,26 @@ def _check_blocks(atalaia: Atalaia) -> str:
 def _check_models(atalaia: Atalaia) -> str:
     deployed = atalaia.serving.models.deployments()
     bad: list[str] = []
+    refused: list[str] = []
+    verdicts: list[Verdict] = []
     for deployment in deployed:
         try:
             atalaia.blobs.get(artefact_key(deployment.sha256), deployment.sha256)
         except AtalaiaError:
             bad.append(str(deployment.key))
+        said, signature, signed_by = deployment.statement.encoded(), deployment.signature, deployment.signed_by
+        verdicts.append(atalaia.signatures.judge(said, signature, signed_by))
+        if not atalaia.signatures.accepts(verdicts[-1]):
+            refused.append(f"{deployment.key} ({verdicts[-1].value})")
     if bad:
         raise Unavailable(
             "database_unavailable", f"{len(bad)} models without a sound local copy: {', '.join(bad[:5])}"
         )
-    return f"{len(deployed)} models in Production, each with a sound local copy"
+    if refused:
+        raise Conflict("model_refused", f"{len(refused)} models are refused: {', '.join(refused[:5])}")
+    unsigned = len(verdicts) - verdicts.count(Verdict.GOOD)
+    told = f"; {unsigned} without a signature" if unsigned else ", and signed"
+    return f"{len(deployed)} models in Production, each with a sound local copy{told}"
 
 
 def _check_broker(depth: Callable[[], float]) -> str:

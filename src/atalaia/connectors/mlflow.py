@@ -54,6 +54,11 @@ class Artefact(Protocol):
         ...
 
     @property
+    def tags(self) -> Mapping[str, str]:
+        """Return what else to note of it: its signature."""
+        ...
+
+    @property
     def parameters(self) -> Mapping[str, Any]:
         """Return what it was trained with."""
         ...
@@ -132,6 +137,8 @@ class MlflowRegistry:
         filters = f"tags.job_id = '{artefact.job_id}'"
         known = client.search_runs([self._experiment], filters, max_results=1)
         run_id = known[0].info.run_id if known else self._log_run(client, name, artefact)
+        for tag, value in artefact.tags.items() if known else ():  # another attempt signed another statement
+            client.set_tag(run_id, tag, value)
         if not client.search_model_versions(f"run_id = '{run_id}'", max_results=1):
             self._register(client, name, run_id, artefact)
         return run_id
@@ -139,7 +146,7 @@ class MlflowRegistry:
     def _log_run(self, client: Any, name: str, artefact: Artefact) -> str:
         from mlflow.entities import Metric, Param
 
-        tags = {"model": str(artefact.key), "job_id": "", "sha256": artefact.sha256}
+        tags = {"model": str(artefact.key), "job_id": "", "sha256": artefact.sha256, **artefact.tags}
         run_id = client.create_run(self._experiment, run_name=name[:200], tags=tags).info.run_id
         params = [Param(k, str(v)[:_PARAMETER_CHARACTERS]) for k, v in artefact.parameters.items()]
         metrics = [Metric(k, float(v), 0, 0) for k, v in artefact.metrics.items()]
@@ -159,7 +166,7 @@ class MlflowRegistry:
             client.get_registered_model(name)
         except MlflowException:
             client.create_registered_model(name, tags={"model": str(artefact.key)})
-        tags = {"sha256": artefact.sha256, "stage": Stage.NONE.value}
+        tags = {"sha256": artefact.sha256, "stage": Stage.NONE.value, **artefact.tags}
         client.create_model_version(name, self._artefact(run_id).as_uri(), run_id=run_id, tags=tags)
 
     def _set_stage(self, client: Any, key: ModelKey, run_id: str, number: int, stage: Stage) -> None:

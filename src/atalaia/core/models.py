@@ -1,5 +1,6 @@
 """Model versions, their stages, and what a model is of."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -71,6 +72,32 @@ def artefact_key(sha256: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Statement:
+    """What the signature of a version says: this artefact is that training's result.
+
+    A signature speaks of one model and one training, and cannot be moved to another.
+    """
+
+    key: ModelKey
+    sha256: str
+    algorithm: str
+    job_id: str
+    created_at: int
+
+    def encoded(self) -> bytes:
+        """Return the bytes that are signed: JSON with its names in order and no spaces."""
+        told = {
+            "type": "atalaia.model.v1",
+            "model": str(self.key),
+            "sha256": self.sha256,
+            "algorithm": self.algorithm,
+            "job_id": self.job_id,
+            "created_at": self.created_at,
+        }
+        return json.dumps(told, sort_keys=True, separators=(",", ":")).encode()
+
+
+@dataclass(frozen=True, slots=True)
 class ModelVersion:
     """One training's result: one columnar artefact for one fleet (a lone series is a fleet of one).
 
@@ -78,6 +105,8 @@ class ModelVersion:
     ----------
     sha256, size_bytes
         Of the artefact; it is refused when either differs.
+    signature, signed_by
+        Of its `Statement`, and the id of the key that made it.
     """
 
     key: ModelKey
@@ -94,6 +123,8 @@ class ModelVersion:
     created_at: datetime
     promoted_at: datetime | None = None
     archived_at: datetime | None = None
+    signature: str | None = None
+    signed_by: str | None = None
 
     @property
     def name(self) -> str:
@@ -123,3 +154,12 @@ class Deployment:
     run_id: str
     revision: int
     stage: Stage = Stage.PRODUCTION
+    job_id: str = ""
+    created_at: int = 0
+    signature: str | None = None
+    signed_by: str | None = None
+
+    @property
+    def statement(self) -> Statement:
+        """What the signature must say."""
+        return Statement(self.key, self.sha256, self.algorithm, self.job_id, self.created_at)

@@ -23,6 +23,7 @@ PROBLEMS: dict[str, tuple[Kind, str]] = {
     "nothing_staged": (Kind.CONFLICT, "The model has no version in Staging."),
     "nothing_to_challenge": (Kind.CONFLICT, "A challenger needs a version in Production beside it."),
     "wave_not_done": (Kind.CONFLICT, "Some trainings of the wave have not ended well."),
+    "model_refused": (Kind.CONFLICT, "The version's signature or checksum is wrong, or it has none."),
     "model_serves": (Kind.CONFLICT, "A model in Production cannot be unloaded."),
     "job_cancelled": (Kind.CONFLICT, "The job was cancelled."),
     "port_in_use": (Kind.CONFLICT, "Another program listens on this address and port."),

@@ -64,6 +64,12 @@ METRICS: tuple[MetricName, ...] = (
     ),
     MetricName("model_cache_hit_rate", "gauge", (), "Share of predictions that found their model loaded."),
     MetricName("model_cache_bytes", "gauge", (), "Memory that loaded models take."),
+    MetricName(
+        "model_refused_total",
+        "counter",
+        ("reason",),
+        "Times that a model was not used: wrong checksum or signature.",
+    ),
     MetricName("training_queue_depth", "gauge", (), "Trainings that wait or run."),
     MetricName(
         "model_drift_detected_total",

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from atalaia.core.models import ModelKey, Stage
+from atalaia.core.models import ModelKey, Stage, Statement
 from atalaia.core.points import Group, IntArray
+from atalaia.kit.signatures import Signature
 
 
 class History(Protocol):
@@ -34,7 +35,13 @@ class History(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Artefact:
-    """A trained model on its way into the registry."""
+    """A trained model on its way into the registry.
+
+    Attributes
+    ----------
+    created_at
+        When it was signed, in microseconds; the version has been there since.
+    """
 
     key: ModelKey
     job_id: str
@@ -42,6 +49,15 @@ class Artefact:
     sha256: str
     parameters: Mapping[str, Any]
     metrics: Mapping[str, float]
+    algorithm: str
+    created_at: int
+    signature: Signature
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What the registry notes, so that others can verify it too."""
+        said = Statement(self.key, self.sha256, self.algorithm, self.job_id, self.created_at).encoded().decode()
+        return {"signature": self.signature.text, "signed_by": self.signature.key_id, "statement": said}
 
 
 class Registry(Protocol):
@@ -49,6 +65,10 @@ class Registry(Protocol):
 
     def publish(self, artefact: Artefact) -> str:
         """Log parameters, metrics and artefact, register a version; return its run. Twice for a job is once."""
+        ...
+
+    def fetch(self, run_id: str) -> bytes:
+        """Return the artefact of a run, or raise `Unavailable`."""
         ...
 
     def set_stage(self, key: ModelKey, run_id: str, number: int, stage: Stage) -> None:

@@ -12,6 +12,7 @@ from atalaia.kit.database import Database
 from atalaia.kit.facts import Outbox
 from atalaia.lifecycle import store
 from atalaia.lifecycle.ports import Registry
+from atalaia.lifecycle.trust import Trust
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,22 +37,29 @@ class Challenged:
 class Promotion:
     """Moves versions between stages, here at once, in the registry soon after."""
 
-    def __init__(self, database: Database, outbox: Outbox, registry: Registry) -> None:
+    def __init__(self, database: Database, outbox: Outbox, registry: Registry, trust: Trust) -> None:
         self._database = database
         self._outbox = outbox
         self._registry = registry
+        self._trust = trust
         outbox.subscribe(ModelRegistered, "registry-stage", self._mirror)
         outbox.subscribe(ModelPromoted, "registry-stage", self._mirror)
 
-    def promote(self, session: Session, key: ModelKey, number: int, *, archive_previous: bool) -> Promoted:
+    def promote(
+        self, session: Session, key: ModelKey, number: int, *, archive_previous: bool, is_fresh: bool = False
+    ) -> Promoted:
         """Put version `number` into Production; the one before is archived, or goes back to Staging.
+
+        Its local copy is read once more, unless it `is_fresh`: nobody waits for the artefacts of a whole wave.
 
         Raises
         ------
         Missing, Conflict
-            When there is no such model or version, or it is not in Staging.
+            When there is no such model or version, it is not in Staging, or it is not what its training made.
         """
         model, version = self._staged(session, key, number, "promoted")
+        if not is_fresh:
+            self._trust.check_copy(version)
         now = now_us()
         previous = self._retire(session, model, now, archive_previous)
         model.challenger = None if model.challenger == number else model.challenger
@@ -66,7 +74,8 @@ class Promotion:
         Raises
         ------
         Missing, Conflict
-            When there is no such model or version, none is in Production, or the version is not in Staging.
+            When there is no such model or version, none is in Production, or the version is not in Staging or
+            not what its training made.
         """
         if number is None:
             model = store.lock_model(session, key)
@@ -94,6 +103,7 @@ class Promotion:
         if version.stage != Stage.STAGING:
             detail = f"{name} of {key} is in {version.stage}, only a version in Staging can be {to_be}"
             raise Conflict("not_in_staging", detail)
+        self._trust.check(version)
         return model, version
 
     def _retire(self, session: Session, model: store.ModelRow, now: int, archive: bool) -> int | None:

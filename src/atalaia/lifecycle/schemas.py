@@ -157,6 +157,8 @@ class VersionOut(Wire):
     created_at: str
     promoted_at: str | None
     archived_at: str | None
+    signature: str | None = Field(description="Ed25519, of the statement that the guide to privacy describes.")
+    signed_by: str | None = Field(description="Id of the key that signed it (RFC 7638).")
 
     @staticmethod
     def of(version: ModelVersion) -> "VersionOut":
@@ -175,6 +177,8 @@ class VersionOut(Wire):
             created_at=rfc3339(version.created_at) or "",
             promoted_at=rfc3339(version.promoted_at),
             archived_at=rfc3339(version.archived_at),
+            signature=version.signature,
+            signed_by=version.signed_by,
         )
 
 

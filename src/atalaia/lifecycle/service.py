@@ -10,7 +10,7 @@ from atalaia.algorithms.buckets import aggregate
 from atalaia.algorithms.models import FleetModel
 from atalaia.core.clock import MICROS, isoformat, now_us
 from atalaia.core.errors import Fault, Invalid, Missing
-from atalaia.core.models import ModelKey, ModelVersion, Scope, artefact_key
+from atalaia.core.models import ModelKey, ModelVersion, Scope
 from atalaia.core.points import FloatArray, IntArray
 from atalaia.core.scores import THRESHOLD
 from atalaia.kit.blobs import Blobs
@@ -18,6 +18,7 @@ from atalaia.kit.cursors import decode_cursor, encode_cursor, page_of
 from atalaia.kit.database import Database
 from atalaia.kit.facts import Outbox
 from atalaia.kit.jobs import JobQueue
+from atalaia.kit.signatures import Signatures
 from atalaia.kit.telemetry import Telemetry
 from atalaia.lifecycle import store
 from atalaia.lifecycle.ports import Activity, History, Registry
@@ -26,6 +27,8 @@ from atalaia.lifecycle.report import drift, judge, score_summary
 from atalaia.lifecycle.rules import parse_window
 from atalaia.lifecycle.settings import LifecycleSettings
 from atalaia.lifecycle.training import KIND, Training
+from atalaia.lifecycle.trust import Trust
+from atalaia.lifecycle.verification import Verification
 from atalaia.lifecycle.waves import Waves
 
 _WEEK_US = 7 * 86_400 * MICROS
@@ -46,15 +49,17 @@ class Lifecycle:
         activity: Activity,
         settings: LifecycleSettings,
         telemetry: Telemetry,
+        signatures: Signatures,
     ) -> None:
         self.database = database
         self.queue = queue
         self.settings = settings
-        self.training = Training(queue, blobs, outbox, history, registry, settings)
-        self.promotion = Promotion(database, outbox, registry)
+        self.training = Training(queue, blobs, outbox, history, registry, settings, signatures)
+        self.trust = Trust(signatures, blobs, telemetry)
+        self.verification = Verification(database, self.trust, registry)
+        self.promotion = Promotion(database, outbox, registry, self.trust)
         self.waves = Waves(queue, self.training, self.promotion, history)
         self.training.on_ended(self.waves.ended)
-        self._blobs = blobs
         self._history = history
         self._activity = activity
         self._telemetry = telemetry
@@ -199,7 +204,8 @@ class Lifecycle:
         return self._history.group([series_id], start, end + 1).values
 
     def _load(self, version: store.VersionRow) -> FleetModel:
-        return FleetModel.from_bytes(self._blobs.get(artefact_key(version.sha256), version.sha256))
+        self.trust.check(version)
+        return FleetModel.from_bytes(self.trust.read(version))
 
     def _with_versions(self, session: Session, rows: Sequence[store.ModelRow]) -> list[Model]:
         found: dict[str, list[ModelVersion]] = {row.key: [] for row in rows}

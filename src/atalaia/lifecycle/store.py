@@ -7,7 +7,7 @@ from sqlalchemy import JSON, BigInteger, Boolean, ForeignKey, Integer, String, o
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from atalaia.core.clock import from_us
-from atalaia.core.models import Deployment, ModelKey, ModelVersion, Stage
+from atalaia.core.models import Deployment, ModelKey, ModelVersion, Stage, Statement
 from atalaia.kit.database import Table
 
 _CHUNK = 500
@@ -49,6 +49,13 @@ class VersionRow(Table):
     created_at: Mapped[int] = mapped_column(BigInteger)
     promoted_at: Mapped[int | None] = mapped_column(BigInteger)
     archived_at: Mapped[int | None] = mapped_column(BigInteger)
+    signature: Mapped[str | None] = mapped_column(String(128))
+    signed_by: Mapped[str | None] = mapped_column(String(64))
+
+    @property
+    def statement(self) -> Statement:
+        """What the signature must say."""
+        return Statement(ModelKey.parse(self.key), self.sha256, self.algorithm, self.job_id, self.created_at)
 
 
 class WaveRow(Table):
@@ -176,6 +183,8 @@ def version_of(row: VersionRow) -> ModelVersion:
         created_at=from_us(row.created_at),
         promoted_at=None if row.promoted_at is None else from_us(row.promoted_at),
         archived_at=None if row.archived_at is None else from_us(row.archived_at),
+        signature=row.signature,
+        signed_by=row.signed_by,
     )
 
 
@@ -189,4 +198,8 @@ def _deployment(model: ModelRow, version: VersionRow) -> Deployment:
         run_id=version.run_id,
         revision=model.revision,
         stage=Stage(version.stage),
+        job_id=version.job_id,
+        created_at=version.created_at,
+        signature=version.signature,
+        signed_by=version.signed_by,
     )

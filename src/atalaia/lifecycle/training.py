@@ -12,13 +12,14 @@ from atalaia.algorithms.models import FleetModel
 from atalaia.core.clock import MICROS, now_us
 from atalaia.core.errors import Busy, Fault, Invalid
 from atalaia.core.facts import ModelRegistered
-from atalaia.core.models import ModelKey, Scope, Stage, artefact_key, version_name
+from atalaia.core.models import ModelKey, Scope, Stage, Statement, artefact_key, version_name
 from atalaia.core.points import FloatArray, Group, IntArray
 from atalaia.core.series import check_id
 from atalaia.kit.blobs import Blobs, sha256_of
 from atalaia.kit.facts import Outbox
 from atalaia.kit.jobs import Job, JobQueue, JobStatus, Outcome, Run
 from atalaia.kit.jobs.rows import BULK
+from atalaia.kit.signatures import Signatures
 from atalaia.kit.tracing import span
 from atalaia.lifecycle import store
 from atalaia.lifecycle.ports import Artefact, History, Registry
@@ -72,6 +73,7 @@ class Training:
         history: History,
         registry: Registry,
         settings: LifecycleSettings,
+        signatures: Signatures,
     ) -> None:
         self._queue = queue
         self._blobs = blobs
@@ -79,6 +81,7 @@ class Training:
         self._history = history
         self._registry = registry
         self._settings = settings
+        self._signatures = signatures
         self._listeners: list[Ended] = []
 
     def on_ended(self, tell: Ended) -> None:
@@ -134,10 +137,8 @@ class Training:
         if key.scope is Scope.FLEET and not model.metrics()["points"]:
             return self._nothing(run, key)
         run.report(_FITTED)
-        data = model.to_bytes()
-        blob = self._blobs.put(artefact_key(sha256_of(data)), data)
         parameters = {**config.as_json(), "hyperparameters": detector.hyperparameters(), "series": len(series_ids)}
-        artefact = Artefact(key, run.job_id, data, blob.sha256, parameters, model.metrics())
+        artefact = self.artefact(key, run.job_id, model, parameters)
         with span("mlflow_publish"):
             run_id = self._registry.publish(artefact)
         run.report(_LOGGED)
@@ -146,6 +147,14 @@ class Training:
             return self.register(session, artefact, run_id, detector.hyperparameters(), model, learnt)
 
         return Outcome({"model_id": str(key), "metrics": model.metrics()}, apply)
+
+    def artefact(self, key: ModelKey, job_id: str, model: FleetModel, parameters: Mapping[str, Any]) -> Artefact:
+        """Return a model as it is registered: signed, with a local copy."""
+        data = model.to_bytes()
+        blob = self._blobs.put(artefact_key(sha256_of(data)), data)
+        algorithm, now = model.detector.name, now_us()
+        signature = self._signatures.sign(Statement(key, blob.sha256, algorithm, job_id, now).encoded())
+        return Artefact(key, job_id, data, blob.sha256, parameters, model.metrics(), algorithm, now, signature)
 
     def register(
         self,
@@ -157,10 +166,9 @@ class Training:
         learnt: dict[str, Any],
     ) -> dict[str, Any]:
         """Add a version in Staging, in the transaction that ends its training."""
-        now = now_us()
         row = store.lock_model(session, artefact.key)
         if row is None:
-            row = store.ModelRow(key=str(artefact.key), latest=0, revision=0, created_at=now)
+            row = store.ModelRow(key=str(artefact.key), latest=0, revision=0, created_at=now_us())
             session.add(row)
             session.flush()
         row.latest += 1
@@ -168,7 +176,7 @@ class Training:
             key=row.key,
             number=row.latest,
             stage=Stage.STAGING.value,
-            algorithm=model.detector.name,
+            algorithm=artefact.algorithm,
             hyperparameters=dict(hyperparameters),
             metrics=dict(artefact.metrics),
             series_count=len(model.series_ids),
@@ -177,7 +185,9 @@ class Training:
             run_id=run_id,
             job_id=artefact.job_id,
             learnt=learnt,
-            created_at=now,
+            created_at=artefact.created_at,
+            signature=artefact.signature.text,
+            signed_by=artefact.signature.key_id,
         )
         session.add(version)
         self._outbox.publish(session, ModelRegistered(row.key, row.latest, artefact.job_id))

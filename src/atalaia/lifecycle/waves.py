@@ -226,7 +226,7 @@ class Waves:
         models = store.lock_models(session, list(made))
         wave.promoted_at = (wave.promoted_at or now_us()) if made else None
         return [
-            self._promotion.promote(session, ModelKey.parse(key), number, archive_previous=True)
+            self._promotion.promote(session, ModelKey.parse(key), number, archive_previous=True, is_fresh=True)
             for key, number in made.items()
             if models[key].production != number
         ]

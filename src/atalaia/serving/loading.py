@@ -1,8 +1,8 @@
 """Which model answers for a series, and how it gets into memory: registry, then local copy, then none.
 
 The deployments are known by heart: which model is in Production, which challenges it, and which series each holds.
-An artefact is used only if its SHA-256 is the one recorded when it was trained, wherever it came from. It is
-mapped, not read: processes on one machine share the memory of a model.
+An artefact is used only if its SHA-256 is the one recorded when it was trained, wherever it came from, and the
+record is signed. It is mapped, not read: processes on one machine share the memory of a model.
 """
 
 import threading
@@ -20,6 +20,7 @@ from atalaia.core.models import Deployment, ModelKey, Scope, Stage, artefact_key
 from atalaia.core.points import IntArray
 from atalaia.core.scores import Source
 from atalaia.kit.blobs import Blobs, sha256_of
+from atalaia.kit.signatures import Signatures, Verdict
 from atalaia.kit.telemetry import Telemetry
 from atalaia.kit.tracing import span
 from atalaia.serving.cache import Loaded, ModelCache
@@ -54,6 +55,7 @@ class Models:
         blobs: Blobs,
         settings: ServingSettings,
         telemetry: Telemetry,
+        signatures: Signatures,
     ) -> None:
         self._source = deployments
         self._registry = registry
@@ -61,6 +63,7 @@ class Models:
         self._blobs = blobs
         self._settings = settings
         self._telemetry = telemetry
+        self._signatures = signatures
         self._lock = threading.RLock()
         self._deployed: dict[ModelKey, Deployment] = {}
         self._challengers: dict[ModelKey, Loaded] = {}
@@ -254,9 +257,14 @@ class Models:
             with span(f"{source.value}_load"):
                 data = read()
             if sha256_of(data) != deployment.sha256:
-                raise Broken(
-                    "bad_artifact", f"the artefact of {deployment.key} from {source} is not the recorded one"
-                )
+                raise self._refused(deployment, source, "checksum")
+            verdict = self._signatures.judge(
+                deployment.statement.encoded(), deployment.signature, deployment.signed_by
+            )
+            if not self._signatures.accepts(verdict):
+                raise self._refused(deployment, source, verdict.value)
+            if verdict is not Verdict.GOOD:
+                _log.warning("model_not_signed", model=str(deployment.key), version=deployment.number)
             if source is Source.MLFLOW:
                 data = self._mapped_copy(deployment, data)
             model = FleetModel.from_bytes(data)
@@ -270,6 +278,12 @@ class Models:
         seconds = time.perf_counter() - started
         self._telemetry.time("model_load_duration_seconds", seconds, deployment.key.name, source.value)
         return loaded
+
+    def _refused(self, deployment: Deployment, source: Source, reason: str) -> Broken:
+        self._telemetry.count("model_refused_total", reason)
+        told = {"model": str(deployment.key), "version": deployment.number, "source": source.value}
+        _log.error("model_refused", reason=reason, signed_by=deployment.signed_by, **told)
+        return Broken("bad_artifact", f"the artefact of {deployment.key} from {source} is refused: {reason}")
 
     def _mapped_copy(self, deployment: Deployment, data: memoryview) -> memoryview:
         """Keep a local copy, and return it mapped where that is worth it, else `data` itself."""

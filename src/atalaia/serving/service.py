@@ -18,6 +18,7 @@ from atalaia.kit.blobs import Blobs
 from atalaia.kit.database import Database
 from atalaia.kit.facts import Outbox
 from atalaia.kit.heap import give_back
+from atalaia.kit.signatures import Signatures
 from atalaia.kit.telemetry import Telemetry
 from atalaia.kit.threads import Loop
 from atalaia.kit.tracing import span
@@ -64,9 +65,10 @@ class Serving:
         catalogue: Catalogue,
         settings: ServingSettings,
         telemetry: Telemetry,
+        signatures: Signatures,
     ) -> None:
         self.settings = settings
-        self.models = Models(deployments, registry, catalogue, blobs, settings, telemetry)
+        self.models = Models(deployments, registry, catalogue, blobs, settings, telemetry, signatures)
         self.versions = Versions(self.models, settings.cache_bytes)
         self.activity = Activity(database, self.models.routes, max_series=settings.metrics_max_series)
         self.loops = (

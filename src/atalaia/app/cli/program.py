@@ -20,6 +20,7 @@ from atalaia.app.cli import (
     tokens,
     train,
     users,
+    verification,
     waves,
 )
 from atalaia.app.cli.failures import BROKEN_PIPE_EXIT, hush_stdout, report
@@ -57,6 +58,7 @@ app = typer.Typer(
 )
 service.add_to(app)
 train.add_to(app)
+verification.add_to(models.app)
 predict.add_to(app)
 access.add_to(app)
 for noun, commands in {

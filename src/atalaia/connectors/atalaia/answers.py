@@ -241,6 +241,8 @@ class Version(Answer, frozen=True, kw_only=True):
     created_at: datetime | None = None
     promoted_at: datetime | None = None
     archived_at: datetime | None = None
+    signature: str | None = None
+    signed_by: str | None = None
 
 
 class Model(Answer, frozen=True, kw_only=True):
