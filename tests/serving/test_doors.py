@@ -54,6 +54,26 @@ def threads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return sent
 
 
+# flags
+
+
+def test_rows_tell_their_flags(place: Place) -> None:
+    place.promote(fleet("pumps"), "a", "b")
+    told = batch(place, ("a", MEAN), ("a", MEAN), ("b", MEAN + 1e9)).json()["predictions"]
+    assert [row.get("flags") for row in told] == [None, ["replayed"], ["out_of_envelope"]]
+
+
+def test_columns_tell_flags_when_asked(place: Place) -> None:
+    place.promote(fleet("pumps"), "a", "b")
+    columns = {"series_ids": ["a", "b", "x"], "timestamps": [AT_S] * 3, "values": [MEAN, 1e9, 1.0]}
+    path = "/api/v1/predict/batch"
+    assert "flags" not in call(place.app, "POST", path, columns).json()
+    assert call(place.app, "POST", f"{path}?flags=true", columns).json()["flags"] == [0, 1, 0]
+    told = call(place.app, "POST", f"{path}?flags=true&only=anomalies", columns).json()
+    assert (told["row"], told["flags"]) == ([1], [3])
+    assert 'prediction_inputs_flagged_total{flag="out_of_envelope"} 3.0' in place.telemetry.render().decode()
+
+
 # where the work is done
 
 

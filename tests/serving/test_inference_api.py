@@ -83,8 +83,8 @@ def described(answer: Answer) -> tuple[str, list[str], str, list[str]]:
     told = answer.json()
     for tensor in (*told["inputs"], *told["outputs"]):
         assert tensor["shape"] == [-1]
-        assert tensor["datatype"] in ("FP64", "INT64", "BYTES", "BOOL")
-    assert [one["name"] for one in told["outputs"]] == ["score", "anomaly", "expected", "lower", "upper"]
+        assert tensor["datatype"] in ("FP64", "INT64", "BYTES", "BOOL", "UINT8")
+    assert [one["name"] for one in told["outputs"]] == ["score", "anomaly", "expected", "lower", "upper", "flags"]
     return told["name"], told["versions"], told["platform"], [one["name"] for one in told["inputs"]]
 
 

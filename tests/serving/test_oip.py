@@ -67,6 +67,23 @@ def fleeted(place: Place) -> Place:
     return place
 
 
+# flags
+
+
+def test_flags_are_an_output_that_is_asked_for(fleeted: Place) -> None:
+    points = (named("a", "nobody"), value(MEAN + 1e6, 1.0), tensor("timestamp", "INT64", [1, 1]))
+    assert "flags" not in outputs(infer(fleeted, EVERY, *points))
+    wanted = {"outputs": [{"name": "score"}, {"name": "flags"}]}
+    assert outputs(infer(fleeted, EVERY, *points, **wanted))["flags"] == [1, 0]
+    assert outputs(infer(fleeted, EVERY, *points, **wanted))["flags"] == [3, 0]
+
+
+def test_flags_of_a_model_that_is_named_are_those_of_its_series(fleeted: Place) -> None:
+    wanted = {"outputs": [{"name": "flags"}]}
+    sent = (value(FAR, FAR), tensor("timestamp", "INT64", [1, 1]))
+    assert outputs(infer(fleeted, of("series:hall 2/fan"), *sent, **wanted))["flags"] == [0, 2]
+
+
 # V2 in JSON
 
 

@@ -86,7 +86,7 @@ class Explanation(NamedTuple):  # as `Score` is: each single prediction makes on
 
 
 class Score(NamedTuple):
-    """The answer to one point."""
+    """The answer to one point; `flags` say what is odd about the question, see `serving.inputs`."""
 
     series_id: str
     timestamp: datetime
@@ -97,6 +97,7 @@ class Score(NamedTuple):
     stage: str
     source: Source
     explanation: Explanation
+    flags: int = 0
 
     @property
     def is_anomaly(self) -> bool:

@@ -70,6 +70,12 @@ METRICS: tuple[MetricName, ...] = (
         ("reason",),
         "Times that a model was not used: wrong checksum or signature.",
     ),
+    MetricName(
+        "prediction_inputs_flagged_total",
+        "counter",
+        ("flag",),
+        "Points asked for that are far outside, repeated, or too many.",
+    ),
     MetricName("training_queue_depth", "gauge", (), "Trainings that wait or run."),
     MetricName(
         "model_drift_detected_total",

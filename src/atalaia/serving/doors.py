@@ -136,10 +136,16 @@ class PredictionDoors:
             block = self._serving.score_block(sent.numbers, *at)
         else:
             block = self._serving.score_named(sent.names or (), *at)
-        if b"only=anomalies" in call.query.split(b"&"):
+        asked = call.query.split(b"&")
+        flags: dict[str, NDArray[Any]] = {}
+        if b"flags=true" in asked:
+            flags["flags"] = self._serving.flags_of(sent.numbers, sent.names, *at, block.score)
+        else:
+            self._serving.inputs.count_outside(block.score)
+        if b"only=anomalies" in asked:
             rows = np.flatnonzero(block.alarm)
-            return {"row": rows, "anomaly_score": block.score[rows]}
-        return {"anomaly": block.alarm, "anomaly_score": block.score}
+            return {"row": rows, "anomaly_score": block.score[rows], **{n: f[rows] for n, f in flags.items()}}
+        return {"anomaly": block.alarm, "anomaly_score": block.score, **flags}
 
     def _batch(self, call: Call) -> Answer:
         sent = self._sent(call)

@@ -4,7 +4,8 @@ The model ``atalaia`` scores points of any series, each by its own model in Prod
 ``timestamp`` (INT64, microseconds since the epoch; now if it is left out), and ``series`` (numbers) or
 ``series_id`` (BYTES). ``series:<id>`` and ``fleet:<id>`` are single models, of which versions can be asked for;
 that of one series needs no series. Outputs are ``score`` (1.0 is the threshold in force, NaN no opinion) and
-``anomaly``, and on demand ``expected``, ``lower`` and ``upper``.
+``anomaly``, and on demand ``expected``, ``lower`` and ``upper``, and ``flags`` (UINT8: 1 far outside what was
+learnt, 2 replayed, 4 flooding).
 """
 
 from collections.abc import Awaitable
@@ -35,6 +36,7 @@ PREDICT_V1 = "/v1/models/{}:predict"
 _LENGTH = b"inference-header-content-length"
 _OCTETS = b"application/octet-stream"
 _BANDS = ("expected", "lower", "upper")
+_FLAGS = "flags"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,9 @@ class InferenceDoors:
             return None, loaded
         score = loaded.model.score_one(row, timestamp, value)[0]
         self._serving.note_asked(loaded, [series_id], [timestamp], [value], [score])
+        index = self._serving.models.routes.index_of.get(series_id, -1)
+        if index >= 0:
+            self._serving.inputs.look(index, timestamp, value, score)
         return score, loaded
 
     def _model(self, name: str, version: str | None) -> Loaded | None:
@@ -169,6 +174,10 @@ class InferenceDoors:
         wanted = {output.name for output in request.outputs} or {"score", "anomaly"}
         loaded = self._model(name, version)
         columns = self._scores(loaded, asked, with_bands=not wanted.isdisjoint(_BANDS))
+        if _FLAGS in wanted:
+            columns[_FLAGS] = self._flags(loaded, asked, columns["score"])
+        else:
+            self._serving.inputs.count_outside(columns["score"])
         body, head = encode_response(name, _version(loaded), columns, request)
         if head is None:
             return Answer(body)
@@ -218,6 +227,12 @@ class InferenceDoors:
         if with_bands and scores is not None:
             columns |= {name: getattr(scores, name) for name in _BANDS}
         return columns
+
+    def _flags(self, loaded: Loaded | None, asked: Asked, score: FloatArray) -> NDArray[np.uint8]:
+        names = asked.names
+        if loaded is not None and names is None and asked.numbers is None:
+            names = [loaded.deployment.key.name] * len(score)
+        return self._serving.flags_of(asked.numbers, names, asked.timestamps, asked.values, score)
 
     def _score_every(self, asked: Asked, with_bands: bool) -> tuple[Scores | None, FloatArray]:
         at = (asked.timestamps, asked.values)
@@ -288,6 +303,7 @@ def metadata(loaded: Loaded | None) -> dict[str, Any]:
     outputs = [{"name": "score", "datatype": "FP64", "shape": [-1]}]
     outputs.append({"name": "anomaly", "datatype": "BOOL", "shape": [-1]})
     outputs += [{"name": name, "datatype": "FP64", "shape": [-1]} for name in _BANDS]
+    outputs.append({"name": _FLAGS, "datatype": "UINT8", "shape": [-1]})
     name = EVERY if loaded is None else loaded.ref.model_id
     version = _version(loaded)
     platform = "atalaia" if loaded is None else f"atalaia_{loaded.deployment.algorithm}"

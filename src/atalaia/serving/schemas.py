@@ -1,7 +1,7 @@
 """Wire types of serving."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from pydantic import ConfigDict, Field
@@ -10,6 +10,7 @@ from atalaia.core.errors import AtalaiaError
 from atalaia.core.scores import THRESHOLD, Score
 from atalaia.kit.web.problems import problem_body
 from atalaia.kit.web.wire import Wire
+from atalaia.serving.inputs import names_of
 
 MAX_NUMBER = 2**31 - 1
 """Of a series: int32."""
@@ -130,6 +131,9 @@ class Prediction(Wire):
     confidence: str = Field(description="`high`, `medium` or `low`.")
     model_info: ModelInfo
     explanation: ExplanationOut
+    flags: list[Literal["out_of_envelope", "replayed", "flooding"]] = Field(
+        default_factory=list, description="What is odd about the question; left out when nothing is."
+    )
 
 
 class PredictionError(Wire):
@@ -151,6 +155,10 @@ class ScoreColumns(Wire):
     anomaly: list[bool]
     anomaly_score: list[float | None] = Field(
         description="1.0 is the threshold in force; null is no opinion, as without a model."
+    )
+    flags: list[int] | None = Field(
+        default=None,
+        description="With `flags=true`: 1 far outside, 2 replayed, 4 flooding, or the sum of those that apply.",
     )
 
 
@@ -186,7 +194,7 @@ class _ExplanationOut(msgspec.Struct, gc=False):
     text: str
 
 
-class PredictionOut(msgspec.Struct, gc=False):
+class PredictionOut(msgspec.Struct, gc=False, omit_defaults=True):
     """`Prediction` as it is encoded."""
 
     series_id: str
@@ -197,11 +205,12 @@ class PredictionOut(msgspec.Struct, gc=False):
     confidence: str
     model_info: _ModelOut
     explanation: _ExplanationOut
+    flags: list[str] | None = None
 
 
 def prediction(score: Score) -> PredictionOut:
     """Return a score as `Prediction`."""
-    series_id, timestamp, value, number, confidence, model, stage, source, why = score
+    series_id, timestamp, value, number, confidence, model, stage, source, why, flags = score
     return PredictionOut(
         series_id,
         timestamp,
@@ -211,6 +220,7 @@ def prediction(score: Score) -> PredictionOut:
         confidence,
         _ModelOut(model.model_id, model.version, stage, model.algorithm, source),
         _ExplanationOut(*why),
+        names_of(flags) if flags else None,
     )
 
 

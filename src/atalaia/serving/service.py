@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import structlog
+from numpy.typing import NDArray
 
 from atalaia.core.errors import AtalaiaError, Missing, Unavailable
 from atalaia.core.facts import ChallengerChanged, ModelPromoted
@@ -25,6 +26,7 @@ from atalaia.kit.tracing import span
 from atalaia.serving.activity import OTHERS, Activity
 from atalaia.serving.blocks import Block, challenge_one, count_one
 from atalaia.serving.cache import Loaded
+from atalaia.serving.inputs import Inputs
 from atalaia.serving.loading import Models
 from atalaia.serving.ports import Catalogue, Deployments, Registry
 from atalaia.serving.routing import CHALLENGER, NO_MODEL, NOT_LOADED, row_of, slot_of
@@ -70,6 +72,7 @@ class Serving:
         self.settings = settings
         self.models = Models(deployments, registry, catalogue, blobs, settings, telemetry, signatures)
         self.versions = Versions(self.models, settings.cache_bytes)
+        self.inputs = Inputs(settings, telemetry)
         self.activity = Activity(database, self.models.routes, max_series=settings.metrics_max_series)
         self.loops = (
             Loop("refresh", self._refresh, every_s=settings.refresh_s),
@@ -183,6 +186,23 @@ class Serving:
             if isinstance(found, tuple) and found[0] is loaded:
                 self._note(index, timestamp, value, score > THRESHOLD)
 
+    def flags_of(
+        self,
+        numbers: NumberArray | None,
+        series_ids: Sequence[str] | None,
+        timestamps: IntArray,
+        values: FloatArray,
+        scores: FloatArray,
+    ) -> NDArray[np.uint8]:
+        """Return what is odd about points that were asked for and scored, see `inputs`, and count it."""
+        if numbers is not None:
+            indexes = self._indexes_of(numbers)
+        else:
+            known = self.models.routes.index_of
+            names = series_ids or ()
+            indexes = np.fromiter((known.get(name, -1) for name in names), np.int32, len(names))
+        return self.inputs.look_at_all(indexes, timestamps, values, scores)
+
     def must_load(self, numbers: NumberArray | None, series_ids: Sequence[str] | None) -> bool:
         """Say whether a model must be loaded before points of these series can be scored."""
         routes = self.models.routes
@@ -281,6 +301,9 @@ class Serving:
         """Score one point by a model, and count it."""
         score = score_one(loaded, row, *point)
         self._note(index, point.timestamp, point.value, score.is_anomaly)
+        flags = self.inputs.look(index, point.timestamp, point.value, score.score or 0.0)
+        if flags:
+            score = score._replace(flags=flags)
         if loaded.deployment.key.scope is Scope.SERIES:
             self.models.cache.touch(loaded.deployment.key)
         return score
@@ -295,6 +318,7 @@ class Serving:
             self.models.cache.touch(loaded.deployment.key)
         score = loaded.model.score_one(row, timestamp, value)[0]
         self._note(index, timestamp, value, score > THRESHOLD)
+        self.inputs.look(index, timestamp, value, score)
         return score
 
     def _note(self, index: int, timestamp: int, value: float, is_strange: bool) -> None:

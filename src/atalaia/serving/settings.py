@@ -31,4 +31,14 @@ class ServingSettings(BaseModel):
     metrics_max_series: int = Field(
         default=1_000, ge=0, description="Series that the metrics tell one by one; those beyond are told together."
     )
+    envelope_score: float = Field(
+        default=10.0,
+        gt=1,
+        description="Score over which a point is flagged as far outside what was learnt; 1 is the threshold.",
+    )
+    max_asks_per_s: int = Field(
+        default=100,
+        ge=1,
+        description="Predictions of one series in a second over which they are flagged as flooding.",
+    )
     log_predictions: bool = Field(default=True, description="Write one log line for each prediction on request.")

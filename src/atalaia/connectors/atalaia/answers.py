@@ -330,6 +330,7 @@ class Prediction(Answer, frozen=True, kw_only=True):
     confidence: str = ""
     model_info: ModelInfo | None = None
     explanation: Reason | None = None
+    flags: list[str] = field(default_factory=list[str])
     error: dict[str, Any] | None = None
 
 
