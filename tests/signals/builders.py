@@ -20,6 +20,7 @@ from atalaia.core.scores import Explanation, ModelRef
 from atalaia.kit.blobs import Blobs
 from atalaia.kit.database import Database, Table
 from atalaia.kit.facts import Outbox
+from atalaia.kit.privacy import Privacy, PrivacySettings
 from atalaia.kit.telemetry import Telemetry
 from atalaia.signals.history import History
 from atalaia.signals.ingest import Batch
@@ -135,7 +136,7 @@ class Place:
         self.scorer, self.telemetry = scorer or self.scorer, Telemetry()
         memory = Memory(self.database, self.blobs)
         at = (self.database, self.blobs, self.outbox, self.scorer, memory)
-        self.signals = Signals(*at, self.signals.settings, self.telemetry)
+        self.signals = Signals(*at, self.signals.settings, self.telemetry, self.signals.privacy)
 
     def anomalies(self, **filters: Any) -> list[Any]:
         """Return the anomalies that people see, newest first."""
@@ -200,7 +201,12 @@ def _empty_tables() -> bytes:
 
 
 @contextmanager
-def signals_in(folder: Path, scorer: Any = None, settings: Mapping[str, Any] | None = None) -> Generator[Place]:
+def signals_in(
+    folder: Path,
+    scorer: Any = None,
+    settings: Mapping[str, Any] | None = None,
+    rules: Sequence[Mapping[str, str]] = (),
+) -> Generator[Place]:
     """Yield signals on an empty database in `folder`."""
     database = fresh_database(folder)
     blobs, outbox, telemetry = Blobs(folder / "blobs"), Outbox(database), Telemetry()
@@ -210,7 +216,8 @@ def signals_in(folder: Path, scorer: Any = None, settings: Mapping[str, Any] | N
     scorer = scorer or ThresholdScorer()
     memory = Memory(database, blobs)
     wanted = SignalsSettings(**(settings or {}))
-    signals = Signals(database, blobs, outbox, scorer, memory, wanted, telemetry)
+    privacy = Privacy(PrivacySettings.model_validate({"rules": rules}), folder)
+    signals = Signals(database, blobs, outbox, scorer, memory, wanted, telemetry, privacy)
     place = Place(database, blobs, outbox, telemetry, scorer, signals, told)
     try:
         yield place

@@ -19,7 +19,8 @@ def write_door(place: Place, **limits: Any) -> RemoteWriteDoor:
     settings = place.signals.settings
     ahead, most = settings.max_ahead_s, settings.max_new_series
     limited = WriteLimits(max_points=settings.max_batch_points, **limits)
-    return RemoteWriteDoor(place.signals, place.telemetry, limited, max_ahead_s=ahead, max_new_series=most)
+    at = (place.signals, place.telemetry, limited, place.signals.privacy)
+    return RemoteWriteDoor(*at, max_ahead_s=ahead, max_new_series=most)
 
 
 def app_of(place: Place, *, max_body_bytes: int = 2**25, is_hot: bool = True, **limits: Any) -> HotFront:

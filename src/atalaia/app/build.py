@@ -19,6 +19,7 @@ from atalaia.kit.facts import Outbox
 from atalaia.kit.jobs import JobQueue, Worker
 from atalaia.kit.jobs.broker import Dispatcher
 from atalaia.kit.logs import EventLog
+from atalaia.kit.privacy import Privacy
 from atalaia.kit.signatures import Signatures
 from atalaia.kit.telemetry import Telemetry
 from atalaia.kit.threads import Loop
@@ -64,9 +65,9 @@ class Atalaia:
             self.telemetry,
             self.signatures,
         )
-        self.signals = Signals(
-            self.database, self.blobs, self.outbox, self.serving, memory, settings.signals, self.telemetry
-        )
+        self.privacy = Privacy(settings.privacy, settings.data_dir)
+        at = (self.database, self.blobs, self.outbox)
+        self.signals = Signals(*at, self.serving, memory, settings.signals, self.telemetry, self.privacy)
         self.lifecycle = Lifecycle(
             self.database,
             self.queue,

@@ -141,6 +141,7 @@ def _write_door(atalaia: Atalaia) -> RemoteWriteDoor:
         atalaia.signals,
         atalaia.telemetry,
         limits,
+        atalaia.privacy,
         max_ahead_s=settings.max_ahead_s,
         max_new_series=settings.max_new_series,
     )

@@ -20,6 +20,7 @@ from pydantic_settings import (
 from atalaia.core.errors import Fault, Invalid
 from atalaia.kit.auth.settings import AuthSettings
 from atalaia.kit.limits import LimitSettings
+from atalaia.kit.privacy import PrivacySettings
 from atalaia.kit.signatures import SigningSettings
 from atalaia.kit.tracing import TracingSettings
 from atalaia.kit.web.tls import TlsSettings
@@ -87,6 +88,7 @@ class Settings(BaseSettings):
     tls: TlsSettings = Field(default_factory=TlsSettings, description="Certificates of the HTTP doors.")
     auth: AuthSettings = Field(default_factory=AuthSettings, description="Who may call.")
     limits: LimitSettings = Field(default_factory=LimitSettings, description="How often each caller may call.")
+    privacy: PrivacySettings = Field(default_factory=PrivacySettings, description="Data of people.")
     signing: SigningSettings = Field(default_factory=SigningSettings, description="Signatures of models.")
     signals: SignalsSettings = Field(default_factory=SignalsSettings, description="Points, history and anomalies.")
     lifecycle: LifecycleSettings = Field(default_factory=LifecycleSettings, description="Training and promotion.")

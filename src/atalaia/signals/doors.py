@@ -1,5 +1,6 @@
 """Hot doors of signals: points, as JSON or as an Arrow stream."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,8 @@ class PointDoors:
     def _delivery(self, call: Call) -> Delivery:
         settings = self._signals.settings
         batch = _from_arrow(call.body, self._signals) if _is_arrow(call) else parse_points(call.body, settings)
+        if self._signals.privacy.hides_ids and batch.numbers is None:
+            batch = replace(batch, series_ids=[self._signals.privacy.series_id(name) for name in batch.series_ids])
         key = call.header(b"idempotency-key") or None
         if key is not None and len(key) > 256:
             fault = Fault("/headers/idempotency-key", "at most 256 characters")

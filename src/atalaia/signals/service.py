@@ -16,6 +16,7 @@ from atalaia.kit.blobs import Blobs
 from atalaia.kit.cursors import decode_cursor, encode_cursor, page_of
 from atalaia.kit.database import Database, after_commit
 from atalaia.kit.facts import Outbox
+from atalaia.kit.privacy import Privacy
 from atalaia.kit.telemetry import Telemetry
 from atalaia.kit.threads import Loop
 from atalaia.signals.catalogue import Catalogue
@@ -45,10 +46,12 @@ class Signals:
         memory: Memory,
         settings: SignalsSettings,
         telemetry: Telemetry,
+        privacy: Privacy,
     ) -> None:
         self.database = database
         self.settings = settings
         self.telemetry = telemetry
+        self.privacy = privacy
         self.catalogue = Catalogue(settings)
         self.history = History(database, blobs, settings)
         self.memory = memory
@@ -101,6 +104,7 @@ class Signals:
 
     def resolve(self, session: Session, series_ids: Sequence[str]) -> tuple[list[int], int]:
         """Return the numbers of series, in their order, and how many of them are new; those are added."""
+        series_ids = [self.privacy.series_id(series_id) for series_id in series_ids]
         numbers, created = self.catalogue.resolve(session, series_ids, "/series_ids/{}")
         return numbers.tolist(), created
 
@@ -142,11 +146,12 @@ class Signals:
             )
         keys = decode_cursor(cursor, str)
         after = keys[0] if keys else None
+        known = self.privacy.known_as(value)
         size = max(limit + 1, _LABEL_ROWS) if label else limit + 1
         found: list[catalogue.SeriesRow] = []
         while len(found) <= limit:
             rows = catalogue.series_page(session, after=after, limit=size, fleet_id=fleet_id, prefix=prefix)
-            found += [row for row in rows if not label or row.labels.get(name) == value]
+            found += [row for row in rows if not label or row.labels.get(name) in known]
             if len(rows) < size:
                 break
             after = rows[-1].series_id
@@ -159,7 +164,10 @@ class Signals:
 
     def label(self, session: Session, series_id: str, changed: Mapping[str, str | None]) -> Series:
         """Set labels of a series, or remove those set to None; see `Catalogue.label`."""
-        return self._series(session, self.catalogue.label(session, series_id, changed))
+        hidden = {
+            name: None if value is None else self.privacy.label(name, value) for name, value in changed.items()
+        }
+        return self._series(session, self.catalogue.label(session, series_id, hidden))
 
     def list_fleets(self, session: Session, *, cursor: str | None, limit: int) -> tuple[list[Fleet], str | None]:
         """Return fleets in order of id."""
@@ -234,7 +242,7 @@ class Signals:
     def give_feedback(self, session: Session, anomaly_id: str, kind: FeedbackKind, note: str) -> Feedback:
         """Keep what a person says of an anomaly."""
         row = self._anomaly(session, anomaly_id)
-        now = now_us()
+        now, note = now_us(), self.privacy.note(note)
         session.add(anomalies.FeedbackRow(anomaly_id=row.id, kind=kind.value, note=note, created_at=now))
         self._outbox.publish(session, FeedbackGiven(row.id, row.series_id, kind.value))
         after_commit(session, lambda: self.telemetry.count("anomaly_feedback_total", kind.value))

@@ -19,6 +19,7 @@ from atalaia.connectors.prometheus.write import WriteBatch, WriteLimits, read_wr
 from atalaia.core.clock import MICROS, now_us
 from atalaia.core.errors import Fault, Invalid
 from atalaia.core.points import NumberArray, Points
+from atalaia.kit.privacy import Privacy
 from atalaia.kit.telemetry import Telemetry
 from atalaia.kit.web.doors import Answer, Call, Headers, HotRoute
 from atalaia.kit.web.hot import LARGE_BYTES, in_thread_of
@@ -63,11 +64,19 @@ class RemoteWriteDoor:
     """
 
     def __init__(
-        self, sink: Sink, telemetry: Telemetry, limits: WriteLimits, *, max_ahead_s: float, max_new_series: int
+        self,
+        sink: Sink,
+        telemetry: Telemetry,
+        limits: WriteLimits,
+        privacy: Privacy,
+        *,
+        max_ahead_s: float,
+        max_new_series: int,
     ) -> None:
         self._sink = sink
         self._telemetry = telemetry
         self._limits = limits
+        self._privacy = privacy
         self._max_ahead_s = max_ahead_s
         self._max_new_series = max_new_series
         self._table = SeriesTable()
@@ -96,8 +105,9 @@ class RemoteWriteDoor:
             most = self._max_new_series
             detail = f"{len(unknown)} new series are too many for one request, at most {most}; nothing was kept"
             raise Invalid("too_many_new_series", detail, faults=[Fault("/timeseries", "too many are new")])
-        sent = [batch.labels(position) for position in unknown.tolist()]
-        ids = [series_id_of(labels) for labels in sent]
+        # The table knows labels by a keyed hash alone, so that this is done once a series.
+        sent = [self._privacy.labels(batch.labels(position)) for position in unknown.tolist()]
+        ids = [self._privacy.series_id(series_id_of(labels)) for labels in sent]
         labels = {name: catalogue_labels(own) for name, own in zip(ids, sent, strict=True)}
         return _Read(batch, numbers, Points.empty(), unknown, ids, labels)
 
