@@ -1,14 +1,18 @@
 import pytest
 from sqlalchemy import func, select, update
 
+from atalaia.core.anomalies import AnomalyState, FeedbackKind
 from atalaia.core.clock import MICROS, now_us
 from atalaia.core.facts import FeedbackGiven
 from atalaia.kit.facts import OutboxRow
 from atalaia.kit.idempotency import IdempotencyRow, once
 from atalaia.kit.jobs import JobQueue, JobStatus, Worker
 from atalaia.kit.jobs.rows import JobRow
+from atalaia.signals.store import anomalies
 from atalaia.signals.store.history import BlockRow, TailRow
 from atalaia.signals.tasks import COMPACT, RETAIN, schedule, works
+from tests.signals.builders import signals_in
+from tests.signals.test_service import spikes
 
 HOUR = 3_600 * MICROS
 DAY = 24 * HOUR
@@ -137,6 +141,21 @@ def test_retention_drops_old_points_and_sweeps(yard):
     assert job.status == JobStatus.COMPLETED
     assert job.result == {"blobs_swept": 0, "blocks_dropped": 1, "blocks_rewritten": 0, "jobs_forgotten": 0}
     assert yard.count(BlockRow) == 0
+
+
+def test_closed_anomalies_and_what_was_said_of_them_stay_as_long_as_is_set(tmp_path):
+    with signals_in(tmp_path, settings={"close_after_points": 1}) as place:
+        spikes(place, "a", 2)
+        closed = [one for one in place.anomalies() if one.state == AnomalyState.CLOSED]
+        assert closed
+        with place.database.write() as session:
+            place.signals.give_feedback(session, closed[0].anomaly_id, FeedbackKind.NOISE, "")
+        with place.database.write() as session:
+            assert anomalies.forget(session, 1) == 0
+            assert anomalies.forget(session, 1 << 62) == len(closed)
+        assert [one.state for one in place.anomalies() if one.state == AnomalyState.CLOSED] == []
+        with place.database.read() as session:
+            assert session.query(anomalies.FeedbackRow).count() == 0
 
 
 def test_retention_forgets_old_keys_facts_and_jobs_and_keeps_young_ones(yard):

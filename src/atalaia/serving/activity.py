@@ -23,7 +23,6 @@ from atalaia.serving.routing import (
 )
 from atalaia.serving.scoring import FALLBACK
 
-_KEEP_US = 90 * 24 * store.HOUR_US
 _LATELY_US = 7 * 24 * store.HOUR_US
 OTHERS = "(others)"
 """Stands in the metrics for all series beyond those that are told one by one."""
@@ -33,16 +32,17 @@ Total = tuple[tuple[str, ...], float]
 class Activity:
     """Counts of scored points, by the hour in the database, since the start in the metrics."""
 
-    def __init__(self, database: Database, routes: Routes, *, max_series: int) -> None:
+    def __init__(self, database: Database, routes: Routes, *, max_series: int, keep_days: float = 90.0) -> None:
         self._database = database
         self._routes = routes
         self._max_series = max_series
+        self._keep_us = int(keep_days * 24 * store.HOUR_US)
         self._lock = threading.Lock()
         self._stored = np.zeros((0, 2), np.int64)
         self._forgotten_us = 0
 
     def flush(self) -> bool:
-        """Store what was counted since the last flush, and forget what is older than 90 days.
+        """Store what was counted since the last flush, and forget what is too old.
 
         What cannot be stored now is stored the next time. Series that have no number yet wait for it.
         """
@@ -135,7 +135,7 @@ class Activity:
         return version_name(version[1]) if version is not None else FALLBACK.version
 
     def _forget(self, session: store.Session) -> None:
-        oldest = now_us() - _KEEP_US
+        oldest = now_us() - self._keep_us
         if oldest - self._forgotten_us > store.HOUR_US:
             store.forget_counts(session, oldest)
             self._forgotten_us = oldest

@@ -73,7 +73,12 @@ class Serving:
         self.models = Models(deployments, registry, catalogue, blobs, settings, telemetry, signatures)
         self.versions = Versions(self.models, settings.cache_bytes)
         self.inputs = Inputs(settings, telemetry)
-        self.activity = Activity(database, self.models.routes, max_series=settings.metrics_max_series)
+        self.activity = Activity(
+            database,
+            self.models.routes,
+            max_series=settings.metrics_max_series,
+            keep_days=settings.count_retention_days,
+        )
         self.loops = (
             Loop("refresh", self._refresh, every_s=settings.refresh_s),
             Loop("activity", self.activity.flush, every_s=settings.flush_s),

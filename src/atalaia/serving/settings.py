@@ -25,6 +25,9 @@ class ServingSettings(BaseModel):
     )
     refresh_s: float = Field(default=1.0, gt=0, description="How often to look for promotions by other processes.")
     flush_s: float = Field(default=5.0, gt=0, description="How often the counts of what was asked are stored.")
+    count_retention_days: float = Field(
+        default=90.0, gt=0, description="Counts of what was asked that are older than this are deleted."
+    )
     retry_s: float = Field(
         default=10.0, gt=0, description="Pause before a model that could not be loaded is tried again."
     )

@@ -77,6 +77,22 @@ class SignalsSettings(BaseModel):
     retention_days: float | None = Field(
         default=None, gt=0, description="Points older than this are deleted; unset keeps them for good."
     )
+    anomaly_retention_days: float | None = Field(
+        default=None,
+        gt=0,
+        description="Closed anomalies older than this are deleted, with what was said of them; unset keeps them.",
+    )
+    job_retention_days: float = Field(
+        default=30.0,
+        gt=0,
+        description="Jobs that ended longer ago than this are deleted, with what they were given.",
+    )
+    fact_retention_days: float = Field(
+        default=7.0, gt=0, description="Facts that were delivered longer ago than this are deleted."
+    )
+    idempotency_retention_hours: float = Field(
+        default=24.0, gt=0, description="How long the answer to a request with an Idempotency-Key is remembered."
+    )
     sweep_after_s: float = Field(
         default=900, gt=0, description="Age at which stored objects that nothing refers to are deleted."
     )

@@ -10,11 +10,12 @@ from atalaia.kit.facts import Outbox
 from atalaia.kit.idempotency import forget_keys
 from atalaia.kit.jobs import JobQueue, Outcome, Run, Work
 from atalaia.signals.service import Signals
+from atalaia.signals.store import anomalies
 
 COMPACT = "compact_history"
 RETAIN = "apply_retention"
-_DAY_US = 86_400 * MICROS
-_KEEP_JOBS_US = 30 * _DAY_US
+_HOUR_US = 3_600 * MICROS
+_DAY_US = 24 * _HOUR_US
 
 
 def works(signals: Signals, queue: JobQueue, outbox: Outbox) -> dict[str, Work]:
@@ -41,11 +42,14 @@ def works(signals: Signals, queue: JobQueue, outbox: Outbox) -> dict[str, Work]:
         run.report(0.9)
 
         def apply(session: Session) -> dict[str, int]:
-            now = now_us()
-            forget_keys(session, now - _DAY_US)
-            outbox.forget(session, now - 7 * _DAY_US)
-            ended = queue.forget(session, now - _KEEP_JOBS_US)
-            return {**(swap(session) if swap else {}), "jobs_forgotten": ended}
+            now, settings = now_us(), signals.settings
+            forget_keys(session, now - int(settings.idempotency_retention_hours * _HOUR_US))
+            outbox.forget(session, now - int(settings.fact_retention_days * _DAY_US))
+            told = {"jobs_forgotten": queue.forget(session, now - int(settings.job_retention_days * _DAY_US))}
+            if settings.anomaly_retention_days is not None:
+                before = now - int(settings.anomaly_retention_days * _DAY_US)
+                told["anomalies_forgotten"] = anomalies.forget(session, before)
+            return {**(swap(session) if swap else {}), **told}
 
         return Outcome({"blobs_swept": swept}, apply)
 

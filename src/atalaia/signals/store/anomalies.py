@@ -171,6 +171,16 @@ def anomaly_of(row: AnomalyRow, feedback: tuple[Feedback, ...] = ()) -> Anomaly:
     )
 
 
+def forget(session: Session, older_than_us: int) -> int:
+    """Delete anomalies that closed before the given moment, and what was said of them; return how many."""
+    old = (AnomalyRow.state == AnomalyState.CLOSED.value, AnomalyRow.last_at < older_than_us)
+    ids = list(session.scalars(select(AnomalyRow.id).where(*old)))
+    for chunk in chunks(ids):
+        session.execute(delete(FeedbackRow).where(FeedbackRow.anomaly_id.in_(chunk)))
+        session.execute(delete(AnomalyRow).where(AnomalyRow.id.in_(chunk)))
+    return len(ids)
+
+
 def columns_of_peak(explanation: Explanation, model: ModelRef, seen: float) -> dict[str, Any]:
     """Return what a row says of the peak: seen, expected, why, and which model."""
     return {
