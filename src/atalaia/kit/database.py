@@ -8,7 +8,7 @@ another writer was faster.
 import sqlite3
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import structlog
@@ -78,6 +78,28 @@ class Database:
                 session.commit()
         for action in session.info.pop(_AFTER_COMMIT, []):
             _run_action(action)
+
+    def scrub(self) -> None:
+        """Leave nothing legible of what was deleted: neither in free pages, nor in the log of writes.
+
+        The whole file is written anew, so that this takes a while and as much space again. On PostgreSQL the space
+        of deleted rows becomes free; what its log and its backups hold is for whoever keeps them.
+
+        Raises
+        ------
+        Unavailable
+            When somebody holds the database, or the disk is full; all is as it was then.
+        """
+        if not self.is_sqlite:
+            with _translated(), self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                connection.exec_driver_sql("VACUUM")
+            return
+        with _translated(), self._one_writer(), closing(self.engine.raw_connection()) as connection:
+            cursor = connection.cursor()
+            cursor.execute("VACUUM")
+            busy, *_ = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if busy:
+                raise _busy()
 
     def close(self) -> None:
         """Give all connections back."""

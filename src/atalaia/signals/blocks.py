@@ -95,6 +95,19 @@ class Blocks:
             points = points.take(points.timestamps >= after_us)
         return self.write(points, blocks[-1].bucket, blocks[-1].sequence) if len(points) else None
 
+    def without(self, block: Held, numbers: NumberArray) -> tuple[int, BlockRow | None]:
+        """Return how many points of the series a block holds, and what was written in its place if anything was.
+
+        Raises
+        ------
+        Stale
+            When it was rewritten meanwhile.
+        """
+        points = self._whole(block.key)
+        rest = points.take(~np.isin(points.series, numbers))
+        gone = len(points) - len(rest)
+        return gone, self.write(rest, block.bucket, block.sequence) if gone and len(rest) else None
+
     def divided(self, blocks: Sequence[Held], max_rows: int, report: Report = unheard) -> list[BlockRow]:
         """Write the points of wide blocks (oldest first) bucket by bucket, so that memory holds few of them.
 

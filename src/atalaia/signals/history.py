@@ -8,6 +8,7 @@ wins, wherever the two lie.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,7 +19,7 @@ from atalaia.core.errors import AtalaiaError, Broken, Stale
 from atalaia.core.points import FloatArray, NumberArray, Points
 from atalaia.kit.arrow import Span, points_from_ipc, points_to_ipc
 from atalaia.kit.blobs import Blobs
-from atalaia.kit.database import Database
+from atalaia.kit.database import Database, after_commit
 from atalaia.signals.blocks import FOLDER, Blocks, Report, unheard
 from atalaia.signals.rules import BUCKET_SERIES, WIDE, Shape, bucket_for, pick_merges, pick_split
 from atalaia.signals.settings import SignalsSettings
@@ -26,6 +27,7 @@ from atalaia.signals.store import history as store
 from atalaia.signals.tail import Tail
 
 _DAY_US = 86_400 * MICROS
+_FOR_EVER = 1 << 62
 _MANY_BATCHES = 1_000
 """Scored batches that are worth a compaction, however small: each costs every reader a few microseconds."""
 Apply = Callable[[Session], dict[str, Any]]
@@ -169,6 +171,38 @@ class History:
         def swap(session: Session) -> dict[str, Any]:
             swap_all(session)
             return {"blocks_dropped": len(old), "blocks_rewritten": len(partly)}
+
+        return swap
+
+    def erasure(self, numbers: Sequence[int], report: Report = unheard) -> Apply | None:
+        """Write the blocks that hold points of some series without those; return what swaps the manifest.
+
+        None when no block holds any. The blocks that are replaced are deleted once the swap is committed; points in
+        the tail stay where they are until they are in a block.
+        """
+        wanted = np.unique(np.array(numbers, np.int32))
+        if not len(wanted):
+            return None
+        with self._database.read() as session:
+            blocks = self._blocks_of(session, wanted, (0, _FOR_EVER))
+        old: list[store.Held] = []
+        written: list[store.BlockRow] = []
+        points = 0
+        for done, block in enumerate(blocks):
+            report(done / len(blocks))
+            gone, rest = self._blocks.without(block, wanted)
+            points += gone
+            old += [block] if gone else []
+            written += [rest] if rest else []
+        if not old:
+            return None
+        swap_all = self._swap(old, written)
+
+        def swap(session: Session) -> dict[str, Any]:
+            told = swap_all(session)
+            for block in old:
+                after_commit(session, partial(self._blobs.delete, block.key))
+            return {**told, "points_erased": points, "blobs_erased": [block.key for block in old]}
 
         return swap
 

@@ -169,6 +169,23 @@ class Signals:
         }
         return self._series(session, self.catalogue.label(session, series_id, hidden))
 
+    def subject(self, session: Session, asked: str) -> dict[str, int]:
+        """Return ids and numbers of the series of a subject: ``label=value``, or the id of one series.
+
+        A value that was replaced by a pseudonym is found by either.
+        """
+        found = catalogue.numbers_of(session, self.privacy.known_as(asked))
+        name, separator, value = asked.partition("=")
+        known = self.privacy.known_as(value)
+        after: str | None = None
+        while name and separator and value:
+            rows = catalogue.series_page(session, after=after, limit=_LABEL_ROWS, fleet_id=None, prefix=None)
+            found |= {row.series_id: row.number for row in rows if row.labels.get(name) in known}
+            if len(rows) < _LABEL_ROWS:
+                break
+            after = rows[-1].series_id
+        return found
+
     def list_fleets(self, session: Session, *, cursor: str | None, limit: int) -> tuple[list[Fleet], str | None]:
         """Return fleets in order of id."""
         keys = decode_cursor(cursor, str)
