@@ -121,7 +121,7 @@ def test_a_version_leads_to_its_run_and_its_artefact(registry: MlflowRegistry, f
     run_id = registry.publish(Trained())
     (version,) = versions(folder)
     assert (version.name, version.run_id) == ("anomaly-detector-pump%2F7", run_id)
-    assert version.tags == {"sha256": Trained().sha256, "stage": "None"}
+    assert version.tags == {"sha256": Trained().sha256, "stage": "None", **Trained().tags}
     assert Path(version.source.removeprefix("file://")).read_bytes() == Trained().data
     assert mlflow(folder).get_registered_model(version.name).tags == {"model": "series:pump/7"}
 
