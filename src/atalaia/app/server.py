@@ -28,6 +28,7 @@ from atalaia.kit.web.hot import HotFront
 from atalaia.kit.web.middleware import Front
 from atalaia.kit.web.problems import ProblemOut, install_problems
 from atalaia.lifecycle import api as lifecycle_api
+from atalaia.lifecycle.schemas import PlotOut
 from atalaia.lifecycle.training import KIND as TRAINING
 from atalaia.serving import api as serving_api
 from atalaia.serving.doors import PredictionDoors
@@ -46,6 +47,7 @@ _NOT_SEEN_BY_FASTAPI = (
     BatchIn,
     BatchColumns,
     BatchNumbers,
+    PlotOut,
     ProblemOut,
 )
 _STATIC = "/docs/static"

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Container, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from urllib.parse import parse_qsl
 
 import msgspec
 import numpy as np
@@ -136,7 +137,7 @@ class PredictionDoors:
             block = self._serving.score_block(sent.numbers, *at)
         else:
             block = self._serving.score_named(sent.names or (), *at)
-        if b"only=anomalies" in call.query.split(b"&"):
+        if _wants_anomalies_only(call):
             rows = np.flatnonzero(block.alarm)
             return {"row": rows, "anomaly_score": block.score[rows]}
         return {"anomaly": block.alarm, "anomaly_score": block.score}
@@ -166,6 +167,7 @@ class PredictionDoors:
 
     def _sent(self, call: Call) -> Sequence[schemas.RowBody] | _Columns:
         """Return what a body of JSON brings."""
+        _wants_anomalies_only(call)  # rows do not ask; a wrong value is refused all the same
         most = self._serving.settings.max_batch_points
         check_crowd(call.body, most)
         sent = decode(call.body, _batch)
@@ -265,6 +267,14 @@ def _check_form(sent: schemas.BatchBody) -> None:
     if faults:
         detail = "send either `points`, or the columns `series_ids` (or `series`), `timestamps` and `values`"
         raise Invalid("invalid_request", f"{detail}: {faults[0].pointer} {faults[0].message}", faults=faults)
+
+
+def _wants_anomalies_only(call: Call) -> bool:
+    told = dict(parse_qsl(call.query.decode("latin-1"), keep_blank_values=True)) if call.query else {}
+    if told.get("only", "anomalies") != "anomalies":
+        fault = Fault("/only", "must be anomalies")
+        raise Invalid("invalid_request", f"only: must be anomalies, not {told['only'][:80]!r}", faults=[fault])
+    return "only" in told
 
 
 def _check_count(count: int, most: int, pointer: str) -> None:

@@ -1,6 +1,6 @@
 """HTTP doors of the Open Inference Protocol: models and their health; inference is hot, see `serving.oip`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -8,11 +8,12 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from atalaia import __version__
-from atalaia.core.errors import Conflict, Missing, Unavailable
+from atalaia.core.errors import Conflict, Invalid, Missing, Unavailable
 from atalaia.core.models import Stage
 from atalaia.kit.auth.permissions import PUBLIC, needs
 from atalaia.kit.web.doors import json_answer
 from atalaia.kit.web.hot import in_thread, through
+from atalaia.kit.web.problems import methods_at
 from atalaia.kit.web.wire import Body, decode
 from atalaia.serving.loading import Models
 from atalaia.serving.oip import InferenceDoors, error_answer, index_entry, metadata
@@ -212,7 +213,11 @@ class InferenceApi:
         @router.post("/v2/{path:path}", include_in_schema=False)
         @needs(PUBLIC)
         async def nothing(path: str, request: Request) -> Response:
-            return await self._answered(request, lambda: _refuse(path))
+            allowed = methods_at(request.app, request.scope["path"])
+            answer = await self._answered(request, lambda: _refuse(path, request.method, allowed))
+            if allowed:
+                answer.headers["Allow"] = ", ".join(allowed)
+            return answer
 
         _ = nothing
 
@@ -254,7 +259,9 @@ class _Repository:
         return {}
 
 
-def _refuse(path: str) -> dict[str, Any]:
+def _refuse(path: str, method: str, allowed: Sequence[str]) -> dict[str, Any]:
+    if allowed:
+        raise Invalid("method_not_allowed", f"{method} is not possible here; use {', '.join(allowed)}")
     raise Missing("not_found", f"{path[:80]!r}: this part of the protocol is not served; /docs lists what is")
 
 
