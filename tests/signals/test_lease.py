@@ -11,8 +11,9 @@ import pytest
 from sqlalchemy import update
 
 from atalaia.core.clock import MICROS
-from atalaia.signals import lease, scoring
-from atalaia.signals.lease import is_gone, owner_name
+from atalaia.kit import leases as lease
+from atalaia.kit.leases import is_gone, owner_name
+from atalaia.signals import scoring
 from atalaia.signals.memory import FOLDER
 from atalaia.signals.statistics import StatisticsColumns
 from atalaia.signals.store.follower import FollowerRow, parts

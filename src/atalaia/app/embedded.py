@@ -16,12 +16,12 @@ from typing import NoReturn, Self
 import uvicorn
 from sqlalchemy import text
 
-from atalaia.app.build import Atalaia, build
+from atalaia.app.build import Atalaia, build, database_of
 from atalaia.app.server import make_app, with_front
 from atalaia.app.settings import ROLES, Settings
 from atalaia.core.errors import AtalaiaError, Conflict, Denied, Unavailable
 from atalaia.core.models import artefact_key
-from atalaia.kit.database import Database
+from atalaia.kit.database import reason_of
 from atalaia.kit.logs import configure_logs
 from atalaia.kit.web.hot_protocol import HotProtocol
 
@@ -43,7 +43,7 @@ def _run(settings: Settings, roles: tuple[str, ...]) -> None:
     # uvicorn stops on SIGTERM and then raises it again: without a handler of ours that would end us before `close`
     signal.signal(signal.SIGTERM, _leave)
     listener = listen(settings.host, settings.port, shared=settings.share_port)
-    atalaia = build(settings)
+    atalaia = build(settings, may_remember=roles == ("predictor",))
     try:
         atalaia.start(roles)
         server = _server(atalaia)
@@ -184,7 +184,13 @@ def diagnose(settings: Settings) -> list[Finding]:
     findings = [
         _finding("data folder", lambda: _check_folder(settings), "make the folder writable, free some space")
     ]
-    findings.append(_finding("database", lambda: _check_database(settings), "stop the service, restore a backup"))
+    findings.append(
+        _finding(
+            "database",
+            lambda: _check_database(settings),
+            "start it; if it is damaged, restore a backup",
+        )
+    )
     if not all(finding.ok for finding in findings):
         return findings
     try:
@@ -210,7 +216,8 @@ def _finding(check: str, look: Callable[[], str], advice: str) -> Finding:
     try:
         return Finding(check, True, look())
     except AtalaiaError as error:
-        return Finding(check, False, error.detail, advice)
+        reason = reason_of(error)
+        return Finding(check, False, f"{error.detail} ({reason})" if reason else error.detail, advice)
     except OSError as error:
         return Finding(check, False, f"{error.strerror}: {error.filename}", advice)
 
@@ -223,7 +230,7 @@ def _check_folder(settings: Settings) -> str:
 
 
 def _check_database(settings: Settings) -> str:
-    database = Database(settings.sqlalchemy_url, busy_timeout_s=settings.busy_timeout_s)
+    database = database_of(settings)
     try:
         with database.read() as session:
             if database.is_sqlite:

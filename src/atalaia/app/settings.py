@@ -18,6 +18,7 @@ from pydantic_settings import (
 )
 
 from atalaia.core.errors import Fault, Invalid
+from atalaia.kit.database_settings import DatabaseSettings
 from atalaia.lifecycle.settings import LifecycleSettings
 from atalaia.serving.settings import ServingSettings
 from atalaia.signals.settings import SignalsSettings
@@ -50,6 +51,7 @@ class Settings(BaseSettings):
     database_url: str | None = Field(
         default=None, description="SQLAlchemy URL of the database; unset is a SQLite file in the data folder."
     )
+    database: DatabaseSettings = Field(default_factory=DatabaseSettings, description="Connections to PostgreSQL.")
     busy_timeout_s: float = Field(default=10.0, gt=0, description="How long a writer waits for another.")
     max_body_bytes: int = Field(default=32 * 2**20, ge=1024, description="Size of the largest body that is read.")
     max_inflight_bytes: int = Field(

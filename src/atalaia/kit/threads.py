@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 import structlog
 
+from atalaia.core.errors import AtalaiaError
+
 _log = structlog.get_logger(__name__)
 
 
@@ -45,6 +47,9 @@ class Loop:
         while not self._stopping.is_set():
             try:
                 more = self._step()
+            except AtalaiaError as error:
+                _log.error("loop_failed", loop=self._name, code=error.code, detail=error.detail)
+                more = False
             except Exception:
                 _log.exception("loop_failed", loop=self._name)
                 more = False

@@ -1,12 +1,12 @@
 """All tables of all slices: the schema as the code has it."""
 
-from atalaia.kit import facts, idempotency
+from atalaia.kit import facts, idempotency, leases
 from atalaia.kit.database import Table
 from atalaia.kit.jobs import queue
 from atalaia.lifecycle import store as lifecycle
 from atalaia.serving import store as serving
 from atalaia.signals.store import anomalies, catalogue, follower, history
 
-WHERE_TABLES_ARE = (facts, idempotency, queue, lifecycle, serving, anomalies, catalogue, follower, history)
+WHERE_TABLES_ARE = (facts, idempotency, leases, queue, lifecycle, serving, anomalies, catalogue, follower, history)
 """Importing these fills the metadata."""
 METADATA = Table.metadata
