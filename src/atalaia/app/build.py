@@ -28,6 +28,8 @@ from atalaia.signals.memory import Memory
 from atalaia.signals.service import Signals
 
 _log = structlog.get_logger(__name__)
+_LEAD_S = 60.0
+"""How long others wait for a scheduler that has fallen silent, on another machine."""
 _MIGRATE_S = 5.0
 """How often a process that started without the database tries to bring its schema up to date."""
 
@@ -82,7 +84,7 @@ class Atalaia:
             **lifecycle_tasks.works(self.lifecycle),
         }
         self.worker = Worker(self.database, self.queue, works, telemetry=self.telemetry)
-        self.leader = Lease(self.database, "scheduler", lease_s=settings.job_lease_s, owner=owner_name())
+        self.leader = Lease(self.database, "scheduler", lease_s=_LEAD_S, owner=owner_name())
         self.scheduler = Loop("scheduler", self._schedule, every_s=settings.schedule_every_s)
         self.messenger = Loop("facts", self._deliver, every_s=1.0)
         self.events = EventLog(as_json=settings.log_format == "json")

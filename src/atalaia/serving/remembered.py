@@ -1,8 +1,8 @@
 """What serves, remembered in a file beside the artefacts, so that a predictor can start without the database.
 
 A predictor writes the file when the database tells of a change, whole or not at all. It is read only by a process
-that starts while the database is down; one that runs knows more. What it names is loaded from the local copies of the
-artefacts, each held against its SHA-256 as always.
+that starts while the database is down; one that runs knows more. What it names is loaded from the local copies of
+the artefacts, each held against its SHA-256 as always.
 """
 
 import os
