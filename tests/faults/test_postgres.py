@@ -26,13 +26,14 @@ SETTINGS: dict[str, Any] = {
     "database__statement_timeout_s": 3,
     "schedule_every_s": 0.5,
     "lifecycle__cooldown_s": 0,
+    "signals__store_memory_s": 0.3,
 }
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+def server(parts_folder: Path) -> Iterator[Postgres]:
     """Run a PostgreSQL of our own, with few connections, that may be stopped."""
-    with Postgres(tmp_path_factory.mktemp("faults") / "postgres", connections=40) as part:
+    with Postgres(parts_folder / "postgres-to-stop", connections=40) as part:
         yield part
 
 
@@ -137,6 +138,7 @@ def assert_nothing_lost(roles: dict[str, Server], sender: Sender) -> None:
         assert kept == [float(number) for number in sender.acknowledged] or kept[:-1] == [
             float(number) for number in sender.acknowledged
         ]
+        until(lambda: client.series.get("sent").received >= len(kept), "the worker to tell what it counted")
         assert client.series.get("sent").received == len(kept), "an Idempotency-Key is used up once"
 
 
@@ -174,15 +176,8 @@ def test_a_restart_is_hardly_noticed(server: Postgres, roles: dict[str, Server])
 
 
 def test_a_database_without_free_connections(server: Postgres, roles: dict[str, Server]) -> None:
-    dsn = server.url().replace("+psycopg", "")
     with Sender(roles["api"]) as sender, ExitStack() as stack:
-        taken = 0
-        with suppress(psycopg.OperationalError):
-            while taken < 100:
-                stack.enter_context(closing(psycopg.connect(dsn)))
-                taken += 1
-        end_connections(server)
-        fill(stack, dsn)
+        take_all_connections(server, stack)
         assert_refused(sender)
         assert_goes_on(roles)
         stack.close()
@@ -192,20 +187,20 @@ def test_a_database_without_free_connections(server: Postgres, roles: dict[str, 
     assert_nothing_lost(roles, sender)
 
 
-def fill(stack: ExitStack, dsn: str) -> None:
-    """Take every connection as soon as there is one, for a while."""
-    deadline = time.monotonic() + 2
-    while time.monotonic() < deadline:
+def take_all_connections(server: Postgres, stack: ExitStack) -> None:
+    """Take every connection that there is, those of the service too, and keep them until `stack` is closed."""
+    dsn = server.url().replace("+psycopg", "")
+    first = stack.enter_context(closing(psycopg.connect(dsn, autocommit=True)))
+    theirs = "FROM pg_stat_activity WHERE datname <> current_database() AND datname IS NOT NULL"
+    deadline = time.monotonic() + 20
+    quiet = 0
+    while quiet < 10 and time.monotonic() < deadline:
         with suppress(psycopg.OperationalError):
-            stack.enter_context(closing(psycopg.connect(dsn)))
-
-
-def end_connections(server: Postgres) -> None:
-    """End the connections of the service, as an operator may; the tests' own are those of the main database."""
-    for process in processes(server)[1:]:
-        with suppress(psutil.NoSuchProcess):
-            if "test_" in " ".join(process.cmdline()):
-                process.terminate()
+            while True:
+                stack.enter_context(closing(psycopg.connect(dsn)))
+        ended = first.execute(f"SELECT pg_terminate_backend(pid) {theirs}".encode()).fetchall()
+        quiet = 0 if ended else quiet + 1
+    assert quiet == 10, "the service still has connections"
 
 
 def test_a_database_that_says_nothing(server: Postgres, roles: dict[str, Server]) -> None:
