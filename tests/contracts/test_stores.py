@@ -101,6 +101,14 @@ def test_labels_that_two_set_at_once_are_both_there(open_database: Open, databas
         assert len(Catalogue(SignalsSettings()).row(session, "a").labels) == 6
 
 
+def test_labels_are_kept_as_they_are(database: Database) -> None:
+    labels = {"name": "é ☃ \0 \ud800", "empty": ""}
+    with database.write() as session:
+        Catalogue(SignalsSettings()).resolve(session, ["a"], labels={"a": labels})
+    with database.read() as session:
+        assert Catalogue(SignalsSettings()).row(session, "a").labels == labels
+
+
 def test_pages_are_in_the_order_of_bytes(database: Database) -> None:
     names = ["a", "B", "b", "A", "_", "a-b", "ab", "á", "Z", "0"]
     resolve(database, *names)

@@ -21,6 +21,7 @@ from sqlalchemy import JSON, BigInteger, ForeignKey, Integer, String, delete, se
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from atalaia.core.clock import MICROS, now_us
+from atalaia.core.errors import AtalaiaError
 from atalaia.core.facts import FACTS, Fact
 from atalaia.kit.database import AutoId, Database, Table, after_commit, insert_missing
 from atalaia.kit.leases import Lease
@@ -111,6 +112,8 @@ class Outbox:
             try:
                 self._asked.clear()
                 settled += self._deliver()
+            except AtalaiaError as error:  # the database is down, say
+                _log.warning("facts_not_delivered", code=error.code, detail=error.detail)
             except Exception:
                 _log.exception("facts_not_delivered")
             finally:

@@ -4,10 +4,12 @@ Everything holds through PgBouncer in transaction mode too, where a connection m
 transaction: nothing is set for a session, nothing is prepared, and locks end with their transaction.
 """
 
+import json
 import math
+import sys
 import time
-from collections.abc import Generator
-from typing import Any
+from collections.abc import Generator, Mapping
+from typing import Any, cast
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import Dialect
@@ -50,6 +52,7 @@ def postgres_engine(url: URL, settings: DatabaseSettings, *, busy_timeout_s: flo
             pool_recycle=int(settings.recycle_s),
             pool_pre_ping=settings.pre_ping,
             connect_args=_connect_arguments(settings),
+            json_serializer=json_text,
         )
     except ModuleNotFoundError as error:
         detail = f"PostgreSQL needs the package {error.name}; install `atalaia[production]`"
@@ -79,6 +82,24 @@ def meaning_of(cause: BaseException, sqlstate: str | None, *, writes: bool) -> A
         reason = "texts may not hold the character U+0000"
         return Invalid("invalid_request", reason, faults=[Fault("", reason)])
     return None
+
+
+def json_text(value: Any) -> str:
+    """Return a value as JSON that PostgreSQL takes: it knows no infinity, and nothing that is no number."""
+    try:
+        return json.dumps(value, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(value), allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else math.copysign(sys.float_info.max, value)
+    if isinstance(value, Mapping):
+        return {key: _finite(inner) for key, inner in cast("Mapping[str, Any]", value).items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in cast("list[Any]", value)]
+    return value
 
 
 def unreachable() -> Unavailable:
