@@ -3,6 +3,7 @@
 A test that stops a part starts it again before it ends, or starts one of its own.
 """
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,10 +17,15 @@ from tests.parts.redis import Redis
 
 
 @pytest.fixture(scope="session")
-def parts_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return where the parts keep what is theirs."""
+def parts_folder() -> Iterator[Path]:
+    """Yield where the parts keep what is theirs.
+
+    Not below pytest's own folder: each run of pytest that begins closes that to all other users, and so to the
+    servers of a run that goes on.
+    """
     pytest_socket.enable_socket()
-    return tmp_path_factory.mktemp("parts")
+    with tempfile.TemporaryDirectory(prefix="atalaia-parts-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture(scope="session")

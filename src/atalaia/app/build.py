@@ -5,17 +5,19 @@ from functools import partial
 from pathlib import Path
 
 import structlog
+from alembic.util.exc import CommandError
 
-from atalaia.app.entrance import Entrance
+from atalaia.app.entrance import Entrance, database_of
 from atalaia.app.migrations import migrate
 from atalaia.app.settings import ROLES, Settings
 from atalaia.connectors.mlflow import MlflowRegistry
 from atalaia.core.errors import Fault, Invalid, Unavailable
 from atalaia.kit.blobs import Blobs
-from atalaia.kit.database import Database
+from atalaia.kit.database import reason_of
 from atalaia.kit.facts import Outbox
 from atalaia.kit.jobs import JobQueue, Worker
 from atalaia.kit.jobs.broker import Dispatcher
+from atalaia.kit.leases import Lease, owner_name
 from atalaia.kit.logs import EventLog
 from atalaia.kit.telemetry import Telemetry
 from atalaia.kit.threads import Loop
@@ -23,6 +25,7 @@ from atalaia.kit.tracing import Tracing
 from atalaia.lifecycle import tasks as lifecycle_tasks
 from atalaia.lifecycle.deployments import DeploymentList
 from atalaia.lifecycle.service import Lifecycle
+from atalaia.serving.remembered import RememberedDeployments
 from atalaia.serving.service import Serving
 from atalaia.signals import tasks as signals_tasks
 from atalaia.signals.known import KnownSeries
@@ -30,19 +33,31 @@ from atalaia.signals.memory import Memory
 from atalaia.signals.service import Signals
 
 _log = structlog.get_logger(__name__)
+_LEAD_S = 60.0
+"""How long others wait for a scheduler that has fallen silent, on another machine."""
+_MIGRATE_S = 5.0
+"""How often a process that started without the database tries to bring its schema up to date."""
 
 
 class Atalaia:
-    """All of Atalaia in one object. `start` opens roles, `close` ends them."""
+    """All of Atalaia in one object. `start` opens roles, `close` ends them.
 
-    def __init__(self, settings: Settings) -> None:
+    With `may_remember`, a database that cannot be reached is brought up to date later, and until then what serves
+    is what it was: for predictors that have answered from this data folder before.
+    """
+
+    def __init__(self, settings: Settings, *, may_remember: bool = False) -> None:
         self.settings = settings
         self.telemetry = Telemetry()
         self.tracing = Tracing(settings.tracing)
         for name, figure in (("data_disk_free_bytes", "free"), ("data_disk_size_bytes", "total")):
             self.telemetry.gauge(name, partial(_disk, settings.data_dir, figure))
-        self.database = Database(settings.sqlalchemy_url, busy_timeout_s=settings.busy_timeout_s)
-        migrate(self.database)
+        self.database = database_of(settings)
+        self.deployments = deployments = RememberedDeployments(
+            DeploymentList(self.database), settings.data_dir / "deployments.json"
+        )
+        self._migrator = Loop("schema", self._migrate, every_s=_MIGRATE_S)
+        self._is_migrated = self._try_to_migrate(may_wait=may_remember and deployments.is_there)
         self.entrance = Entrance(self.database, settings, self.telemetry)
         self.blobs = Blobs(settings.data_dir / "blobs")
         self.outbox = Outbox(self.database)
@@ -53,7 +68,7 @@ class Atalaia:
             self.database,
             self.blobs,
             self.outbox,
-            DeploymentList(self.database),
+            deployments,
             self.registry,
             KnownSeries(self.database, memory),
             settings.serving,
@@ -79,6 +94,7 @@ class Atalaia:
         }
         self.worker = Worker(self.database, self.queue, works, telemetry=self.telemetry, tracing=self.tracing)
         self.dispatcher = None if settings.broker_url is None else self._dispatcher(tuple(works))
+        self.leader = Lease(self.database, "scheduler", lease_s=_LEAD_S, owner=owner_name())
         self.scheduler = Loop("scheduler", self._schedule, every_s=settings.schedule_every_s)
         self.messenger = Loop("facts", self._deliver, every_s=1.0)
         self.events = EventLog(as_json=settings.log_format == "json")
@@ -102,6 +118,7 @@ class Atalaia:
             raise Invalid("invalid_settings", reason, faults=[Fault("/role", reason)])
         self.roles = frozenset(roles)
         self.entrance.start()
+        self.deployments.writes = "predictor" in self.roles
         if self.roles & {"predictor", "worker"}:
             _log.info("models_loaded", count=self.serving.warm())
             self.serving.start()
@@ -115,6 +132,8 @@ class Atalaia:
             self.scheduler.start()
         if self.dispatcher is not None:
             self.dispatcher.start()
+        if not self._is_migrated:
+            self._migrator.start()
         self.outbox.deliver_by(self.messenger.wake)
         self.messenger.start()
         self.writer.start()
@@ -124,13 +143,16 @@ class Atalaia:
         """Stop everything in order: nothing new begins, what runs ends or is given back."""
         self.is_ready = False
         self.entrance.stop()
+        self._migrator.stop()
         self.scheduler.stop()
+        self.leader.release()
         self.worker.stop()
         if self.dispatcher is not None:
             self.dispatcher.stop()
         self.learner.stop()
         self.signals.stop()
         self.messenger.stop()
+        self.outbox.release()
         self.serving.stop()
         self.writer.stop()
         self.events.flush()
@@ -143,7 +165,25 @@ class Atalaia:
         self.telemetry.gauge("jobs_queue_messages", lambda: dispatcher.messages)
         return dispatcher
 
+    def _try_to_migrate(self, *, may_wait: bool) -> bool:
+        try:
+            migrate(self.database)
+        except Unavailable as error:
+            _log.warning("database_not_migrated", detail=error.detail, reason=reason_of(error))
+            if not may_wait or isinstance(error.__cause__, CommandError):
+                raise
+            return False
+        return True
+
+    def _migrate(self) -> bool:
+        if not self._is_migrated:
+            self._is_migrated = self._try_to_migrate(may_wait=True)
+        return False
+
     def _schedule(self) -> bool:
+        """Queue what is due, in the one process that leads; the others look whether it still does."""
+        if not self.leader.held():
+            return False
         signals_tasks.schedule(self.signals, self.queue)
         if self.dispatcher is not None:
             self.dispatcher.sweep()
@@ -158,7 +198,7 @@ def _disk(folder: Path, figure: str) -> float:
     return float(getattr(shutil.disk_usage(folder), figure))
 
 
-def build(settings: Settings) -> Atalaia:
+def build(settings: Settings, *, may_remember: bool = False) -> Atalaia:
     """Put Atalaia together on the data folder of `settings`; its schema is brought up to date.
 
     Raises
@@ -168,7 +208,7 @@ def build(settings: Settings) -> Atalaia:
     """
     try:
         Path(settings.data_dir).mkdir(parents=True, exist_ok=True)
-        return Atalaia(settings)
+        return Atalaia(settings, may_remember=may_remember)
     except OSError as error:
         detail = f"the data folder {settings.data_dir} cannot be used: {error.strerror}: {error.filename}"
         raise Unavailable("database_unavailable", detail) from error

@@ -51,11 +51,16 @@ class Entrance:
             self.limits.stop()
 
 
+def database_of(settings: Settings) -> Database:
+    """Return the database that the settings name."""
+    return Database(settings.sqlalchemy_url, busy_timeout_s=settings.busy_timeout_s, settings=settings.database)
+
+
 @contextmanager
 def local_users(settings: Settings) -> Generator[Users]:
     """Open the users in the database of `settings`, for whoever may write it; no service needs to run."""
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    database = Database(settings.sqlalchemy_url, busy_timeout_s=settings.busy_timeout_s)
+    database = database_of(settings)
     try:
         migrate(database)
         yield Entrance(database, settings, Telemetry()).users

@@ -207,10 +207,11 @@ def _system_router(atalaia: Atalaia) -> APIRouter:
     @router.get("/api/v1/readiness")
     @needs(PUBLIC)
     def readiness() -> dict[str, str]:
-        """Answer once models are loaded and the database can be read."""
+        """Answer once models are loaded and the database can be read; a lone predictor does not need it."""
         if not atalaia.is_ready:
             raise Unavailable("not_ready", "the service is starting or stopping", retry_after_s=1)
-        atalaia.signals.lag()
+        if atalaia.roles != frozenset({"predictor"}):
+            atalaia.signals.lag()
         return {"status": "ready"}
 
     @router.get("/metrics", response_class=Response)

@@ -19,6 +19,7 @@ from pydantic_settings import (
 
 from atalaia.core.errors import Fault, Invalid
 from atalaia.kit.auth.settings import AuthSettings
+from atalaia.kit.database_settings import DatabaseSettings
 from atalaia.kit.limits import LimitSettings
 from atalaia.kit.tracing import TracingSettings
 from atalaia.kit.web.tls import TlsSettings
@@ -54,6 +55,7 @@ class Settings(BaseSettings):
     database_url: str | None = Field(
         default=None, description="SQLAlchemy URL of the database; unset is a SQLite file in the data folder."
     )
+    database: DatabaseSettings = Field(default_factory=DatabaseSettings, description="Connections to PostgreSQL.")
     busy_timeout_s: float = Field(default=10.0, gt=0, description="How long a writer waits for another.")
     max_body_bytes: int = Field(default=32 * 2**20, ge=1024, description="Size of the largest body that is read.")
     max_inflight_bytes: int = Field(

@@ -16,6 +16,7 @@ from atalaia.core.models import ModelKey, Scope, Stage, artefact_key, version_na
 from atalaia.core.points import FloatArray, Group, IntArray
 from atalaia.core.series import check_id
 from atalaia.kit.blobs import Blobs, sha256_of
+from atalaia.kit.database import serialize
 from atalaia.kit.facts import Outbox
 from atalaia.kit.jobs import Job, JobQueue, JobStatus, Outcome, Run
 from atalaia.kit.jobs.rows import BULK
@@ -158,11 +159,7 @@ class Training:
     ) -> dict[str, Any]:
         """Add a version in Staging, in the transaction that ends its training."""
         now = now_us()
-        row = store.lock_model(session, artefact.key)
-        if row is None:
-            row = store.ModelRow(key=str(artefact.key), latest=0, revision=0, created_at=now)
-            session.add(row)
-            session.flush()
+        row = store.lock_or_add_model(session, artefact.key, now)
         row.latest += 1
         version = store.VersionRow(
             key=row.key,
@@ -244,6 +241,7 @@ class Training:
         )
 
     def _check_cooldown(self, session: Session, key: ModelKey) -> None:
+        serialize(session, "trainings asked for")  # two requests at once would both find that none was asked for
         last, cooldown_s = self._queue.last(session, KIND, str(key)), self._settings.cooldown_s
         if last is None or last.status in (JobStatus.FAILED, JobStatus.CANCELLED):
             return

@@ -213,7 +213,7 @@ class InferenceApi:
         @router.post("/v2/{path:path}", include_in_schema=False)
         @needs(PUBLIC)
         async def nothing(path: str, request: Request) -> Response:
-            allowed = methods_at(request.app, request.scope["path"])
+            allowed = methods_at(request.app, request.scope["path"], is_fixed=True)
             answer = await self._answered(request, lambda: _refuse(path, request.method, allowed))
             if allowed:
                 answer.headers["Allow"] = ", ".join(allowed)

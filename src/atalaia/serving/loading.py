@@ -62,6 +62,7 @@ class Models:
         self._settings = settings
         self._telemetry = telemetry
         self._lock = threading.RLock()
+        self._asking = threading.Lock()
         self._deployed: dict[ModelKey, Deployment] = {}
         self._challengers: dict[ModelKey, Loaded] = {}
         self._slots: dict[int, int] = {}
@@ -79,9 +80,14 @@ class Models:
         All that can be loaded takes over in one step. What could not be loaded is tried again after a pause: nobody
         asks for a fleet whose members are not known, nor for a model whose predecessor still answers.
         """
+        # Whoever looks for a model does not wait for the database; of those who ask it, one goes after the other.
+        with self._asking:
+            changed = self._source.deployments(self._revision)
+            return self._refreshed(changed)
+
+    def _refreshed(self, changed: Sequence[Deployment]) -> bool:
         with self._lock:
             leaving = list(self._challengers.values())  # what a promoted one has learnt shall outlive its old place
-            changed = self._source.deployments(self._revision)
             for key in dict.fromkeys(deployment.key for deployment in changed):
                 self._expect(key, [deployment for deployment in changed if deployment.key == key])
             waiting = [d for d in self._awaited.values() if not self.failed_lately(d)]

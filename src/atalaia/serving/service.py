@@ -91,7 +91,11 @@ class Serving:
         """
         self.models.refresh()
         give_back()  # now: what is kept later would lie between what can go
-        wanted = self.activity.most_scored(self.models.deployed_series())
+        wanted = self.models.deployed_series()
+        try:
+            wanted = self.activity.most_scored(wanted)
+        except Unavailable as error:  # started without the database: in whatever order
+            _log.warning("counts_not_read", error=error.detail)
         for series_id in wanted[: self.settings.warm_models]:
             self.models.find(series_id)
         give_back()

@@ -18,7 +18,7 @@ from atalaia.core.errors import AtalaiaError, Broken, Stale
 from atalaia.core.points import FloatArray, NumberArray, Points
 from atalaia.kit.arrow import Span, points_from_ipc, points_to_ipc
 from atalaia.kit.blobs import Blobs
-from atalaia.kit.database import Database
+from atalaia.kit.database import Database, serialize
 from atalaia.signals.blocks import FOLDER, Blocks, Report, unheard
 from atalaia.signals.rules import BUCKET_SERIES, WIDE, Shape, bucket_for, pick_merges, pick_split
 from atalaia.signals.settings import SignalsSettings
@@ -60,6 +60,9 @@ class History:
             last_ts=int(points.timestamps.max()),
             scored=False,
         )
+        serialize(
+            session, "tail"
+        )  # batches become visible in order of their ids, as later ones overrule earlier ones
         store.add_batch(session, head, points_to_ipc(points))
 
     def read(self, numbers: Sequence[int], start_us: int, end_us: int) -> Points:
@@ -113,6 +116,7 @@ class History:
         ids = [batch.id for batch in batches]
 
         def swap(session: Session) -> dict[str, Any]:
+            serialize(session, "tail to blocks")
             if horizon is not None and (self.horizon(session) or 0) < horizon:
                 raise Stale("lease_lost", "these batches are needed in the tail again")
             store.remove_batches(session, ids)

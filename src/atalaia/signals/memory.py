@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from atalaia.core.errors import AtalaiaError
 from atalaia.core.ids import new_id
 from atalaia.kit.blobs import Blobs
-from atalaia.kit.database import Database
+from atalaia.kit.database import Database, serialize
 from atalaia.signals.ports import Scorer
 from atalaia.signals.statistics import StatisticsColumns, StoredStatistics
 from atalaia.signals.store import follower as store
@@ -116,6 +116,7 @@ class Memory:
         """
         with self._database.write() as session:
             store.own(session, owner).stored = 0
+            serialize(session, "tail to blocks")  # a compaction that is about to commit does so first
             store.save_parts(session, {}, store.parts(session, _PAGE))
         self._live = StatisticsColumns()
         self.round = self._covered = 0

@@ -26,10 +26,10 @@ from atalaia.core.points import Points
 from atalaia.kit.arrow import points_from_ipc
 from atalaia.kit.database import Database
 from atalaia.kit.facts import Outbox
+from atalaia.kit.leases import is_gone, owner_name
 from atalaia.kit.telemetry import Telemetry
 from atalaia.signals.growth import Growth
 from atalaia.signals.history import History
-from atalaia.signals.lease import is_gone, owner_name
 from atalaia.signals.memory import Memory
 from atalaia.signals.ports import Pupil, ScoredBlock, Scorer
 from atalaia.signals.settings import SignalsSettings
@@ -161,7 +161,7 @@ class Scoring:
         if self._memory.is_live and time.monotonic() < self._renew_at:
             return True
         with self._database.read() as session:  # those who wait do not disturb those who write
-            is_free = self._may_own(store.follower(session))
+            is_free = self._may_own(store.who_follows(session))
         if is_free:
             with self._database.write() as session:
                 is_free = self._take(session)

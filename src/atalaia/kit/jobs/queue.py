@@ -16,7 +16,7 @@ from atalaia.core.clock import MICROS, now_us
 from atalaia.core.errors import AtalaiaError, Conflict, Missing, Stale
 from atalaia.core.ids import new_id
 from atalaia.kit.cursors import decode_cursor, encode_cursor, page_of
-from atalaia.kit.database import Database, after_commit
+from atalaia.kit.database import Database, after_commit, serialize
 from atalaia.kit.jobs.rows import BULK, ENDED, Claim, Job, JobRow, JobStatus, Waiting, job_of
 from atalaia.kit.tracing import trace_parent
 
@@ -84,6 +84,7 @@ class JobQueue:
 
     def enqueue_unless_waiting(self, session: Session, kind: str, subject: str | None = None) -> bool:
         """Enqueue a job without payload unless one of its kind and subject has not ended; return whether."""
+        serialize(session, f"job {kind} {subject}")
         same = (JobRow.kind == kind, JobRow.subject == subject, JobRow.status.not_in(ENDED))
         if session.scalar(select(JobRow.id).where(*same).limit(1)):
             return False
@@ -140,10 +141,20 @@ class JobQueue:
         """
         _end(self._held(session, claim), JobStatus.COMPLETED, result=result)
 
+    def hold(self, session: Session, claim: Claim) -> None:
+        """Make sure, until the transaction ends, that nobody takes the job over.
+
+        Raises
+        ------
+        Stale
+            When the lease is lost.
+        """
+        self._held(session, claim)
+
     def fail(self, claim: Claim, error: Mapping[str, Any], *, retries: bool, cancelled: bool = False) -> None:
         """End the job badly, or put it back to try again later. A lost lease is nobody's business any more."""
         with self._database.write() as session:
-            row = session.get(JobRow, claim.job.job_id)
+            row = _locked(session, claim.job.job_id)
             if row is None or row.lease != claim.lease:
                 return
             again = retries and row.attempts < row.max_attempts
@@ -163,7 +174,7 @@ class JobQueue:
         Missing, Conflict
             When there is no such job, or it has ended.
         """
-        row = session.scalar(select(JobRow).where(JobRow.id == job_id).with_for_update())
+        row = _locked(session, job_id)
         if row is None:
             raise unknown_job(job_id)
         if row.status in ENDED:
@@ -250,7 +261,7 @@ class JobQueue:
             session.execute(update(JobRow).where(*same).values(attempts=JobRow.attempts - 1, **waiting))
 
     def _held(self, session: Session, claim: Claim) -> JobRow:
-        row = session.scalar(select(JobRow).where(JobRow.id == claim.job.job_id).with_for_update())
+        row = _locked(session, claim.job.job_id)
         if row is None or row.lease != claim.lease or row.status != JobStatus.PROCESSING:
             raise Stale("lease_lost", f"another worker took {claim.job.job_id} over")
         return row
@@ -281,6 +292,12 @@ def problem(error: AtalaiaError) -> dict[str, Any]:
 def unknown_job(job_id: str) -> Missing:
     """Return the error for a job that is not there."""
     return Missing("unknown_job", f"there is no job {job_id[:80]!r}")
+
+
+def _locked(session: Session, job_id: str) -> JobRow | None:
+    """Return a job as it is now, and hold it until the transaction ends."""
+    query = select(JobRow).where(JobRow.id == job_id).with_for_update()
+    return session.scalar(query.execution_options(populate_existing=True))
 
 
 def _claimable(kinds: Sequence[str]) -> Any:

@@ -141,8 +141,10 @@ class Worker:
             try:
                 if self.work_once():
                     continue
+            except AtalaiaError as error:  # the database is down, say: keep trying
+                _log.error("worker_failed", code=error.code, detail=error.detail)
             except Exception:
-                _log.exception("worker_failed")  # the database is down, say: keep trying
+                _log.exception("worker_failed")
             self._wake.wait(self._poll_s)
             self._wake.clear()
 
@@ -183,6 +185,7 @@ class Worker:
 
     def _complete(self, claim: Claim, outcome: Outcome) -> None:
         with span("complete"), self._database.write() as session:
+            self._queue.hold(session, claim)
             changed = outcome.apply(session) if outcome.apply else None
             self._queue.complete(session, claim, {**outcome.result, **(changed or {})})
 

@@ -102,14 +102,19 @@ def error_headers(error: AtalaiaError) -> dict[str, str]:
     return headers
 
 
-def methods_at(app: FastAPI, path: str) -> list[str]:
-    """Return the methods of all documented doors at a path; the framework knows those of the first alone."""
+def methods_at(app: FastAPI, path: str, *, is_fixed: bool = False) -> list[str]:
+    """Return the methods of all documented doors at a path; the framework knows those of the first alone.
+
+    With `is_fixed`, of doors whose path has no names in it.
+    """
     found: dict[str, set[str]] = {}
     for context in iter_route_contexts(app.routes):
         pattern: re.Pattern[str] | None = getattr(context, "path_regex", None)
         if pattern is not None and pattern.match(path) and context.include_in_schema:
             found.setdefault(context.path or "", set()).update(context.methods or ())
     # Other patterns match too: a name may stand for a word of a path, and may hold slashes.
+    if is_fixed:
+        return sorted(found.get(path, ()))
     closest = max(found, key=lambda pattern: (-pattern.count("{"), len(pattern)), default="")
     return sorted(found.get(closest, ()))
 
