@@ -12,6 +12,7 @@ FREE = ("src/atalaia/app/cli/*",)
 
 LAZY = {
     "src/atalaia/connectors/mlflow*": frozenset({"mlflow"}),
+    "src/atalaia/kit/blobs/bucket.py": frozenset({"adlfs", "aiohttp", "fsspec", "gcsfs", "s3fs"}),
     "src/atalaia/lifecycle/plotting.py": frozenset({"matplotlib"}),
 }
 """Heavy packages, each with the only module that may load it late."""

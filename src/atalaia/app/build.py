@@ -8,7 +8,7 @@ from atalaia.app.migrations import migrate
 from atalaia.app.settings import ROLES, Settings
 from atalaia.connectors.mlflow import MlflowRegistry
 from atalaia.core.errors import Fault, Invalid, Unavailable
-from atalaia.kit.blobs import Blobs
+from atalaia.kit.blobs import Blobs, Bucket, RemoteBlobs
 from atalaia.kit.database import Database
 from atalaia.kit.facts import Outbox
 from atalaia.kit.jobs import JobQueue, Worker
@@ -35,7 +35,7 @@ class Atalaia:
         self.telemetry = Telemetry()
         self.database = Database(settings.sqlalchemy_url, busy_timeout_s=settings.busy_timeout_s)
         migrate(self.database)
-        self.blobs = Blobs(settings.data_dir / "blobs")
+        self.blobs = open_blobs(settings)
         self.outbox = Outbox(self.database)
         self.queue = JobQueue(self.database, lease_s=settings.job_lease_s, backoff_s=settings.job_backoff_s)
         self.registry = MlflowRegistry(settings.data_dir.absolute() / "mlflow")
@@ -126,6 +126,25 @@ class Atalaia:
     def _deliver(self) -> bool:
         self.outbox.deliver()
         return False
+
+
+def open_blobs(settings: Settings) -> Blobs:
+    """Return where objects are kept: a folder in the data folder, or a bucket behind copies there.
+
+    Raises
+    ------
+    Invalid
+        When the URL is none of a bucket, or the package for it is not installed.
+    """
+    if settings.blobs_url is None:
+        return Blobs(settings.data_dir / "blobs")
+    given = settings.blobs
+    return RemoteBlobs(
+        Bucket(settings.blobs_url, given),
+        settings.data_dir / "copies",
+        cache_bytes=given.cache_bytes,
+        parallel_reads=given.parallel_reads,
+    )
 
 
 def build(settings: Settings) -> Atalaia:

@@ -18,6 +18,7 @@ from pydantic_settings import (
 )
 
 from atalaia.core.errors import Fault, Invalid
+from atalaia.kit.blobs import BlobsSettings
 from atalaia.lifecycle.settings import LifecycleSettings
 from atalaia.serving.settings import ServingSettings
 from atalaia.signals.settings import SignalsSettings
@@ -50,6 +51,10 @@ class Settings(BaseSettings):
     database_url: str | None = Field(
         default=None, description="SQLAlchemy URL of the database; unset is a SQLite file in the data folder."
     )
+    blobs_url: str | None = Field(
+        default=None,
+        description="Bucket of models and history: s3://, abfs:// or gs://; unset is a folder in the data folder.",
+    )
     busy_timeout_s: float = Field(default=10.0, gt=0, description="How long a writer waits for another.")
     max_body_bytes: int = Field(default=32 * 2**20, ge=1024, description="Size of the largest body that is read.")
     max_inflight_bytes: int = Field(
@@ -65,6 +70,7 @@ class Settings(BaseSettings):
     )
     schedule_every_s: float = Field(default=5.0, gt=0, description="How often to look for jobs that are due.")
     shutdown_s: float = Field(default=10.0, gt=0, description="How long running requests may take at a stop.")
+    blobs: BlobsSettings = Field(default_factory=BlobsSettings, description="How to reach the bucket.")
     signals: SignalsSettings = Field(default_factory=SignalsSettings, description="Points, history and anomalies.")
     lifecycle: LifecycleSettings = Field(default_factory=LifecycleSettings, description="Training and promotion.")
     serving: ServingSettings = Field(default_factory=ServingSettings, description="Loading models and answering.")
