@@ -6,7 +6,7 @@ import structlog
 
 from atalaia.app.migrations import migrate
 from atalaia.app.settings import ROLES, Settings
-from atalaia.connectors.mlflow import MlflowRegistry
+from atalaia.connectors.mlflow import MlflowRegistry, MlflowServer, Publisher
 from atalaia.core.errors import Fault, Invalid, Unavailable
 from atalaia.kit.blobs import Blobs, Bucket, RemoteBlobs
 from atalaia.kit.database import Database
@@ -38,7 +38,7 @@ class Atalaia:
         self.blobs = open_blobs(settings)
         self.outbox = Outbox(self.database)
         self.queue = JobQueue(self.database, lease_s=settings.job_lease_s, backoff_s=settings.job_backoff_s)
-        self.registry = MlflowRegistry(settings.data_dir.absolute() / "mlflow")
+        self.registry = open_registry(settings)
         memory = Memory(self.database, self.blobs)
         self.serving = Serving(
             self.database,
@@ -145,6 +145,13 @@ def open_blobs(settings: Settings) -> Blobs:
         cache_bytes=given.cache_bytes,
         parallel_reads=given.parallel_reads,
     )
+
+
+def open_registry(settings: Settings) -> Publisher:
+    """Return the model registry: a folder in the data folder, or an MLflow server."""
+    if settings.registry_url is None:
+        return MlflowRegistry(settings.data_dir.absolute() / "mlflow")
+    return MlflowServer(settings.registry_url, settings.registry, settings.blobs)
 
 
 def build(settings: Settings) -> Atalaia:
