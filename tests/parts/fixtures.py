@@ -10,6 +10,8 @@ import pytest
 import pytest_socket
 
 from tests.parts import stores
+from tests.parts.buckets import rent
+from tests.parts.mlflow_server import MlflowService
 from tests.parts.postgres import PgBouncer, Postgres
 from tests.parts.rabbitmq import RabbitMq
 from tests.parts.redis import Redis
@@ -76,4 +78,11 @@ def azurite(parts_folder: Path) -> Iterator[stores.Store]:
 def google(parts_folder: Path) -> Iterator[stores.Store]:
     """Run Google Cloud Storage."""
     with stores.google(parts_folder / "google") as part:
+        yield part
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(parts_folder: Path, postgres: Postgres, moto: stores.Store) -> Iterator[MlflowService]:
+    """Run an MLflow server that serves artefacts, on PostgreSQL and S3."""
+    with MlflowService(parts_folder / "mlflow", postgres, rent("moto", moto)) as part:
         yield part

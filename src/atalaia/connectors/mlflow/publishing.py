@@ -15,6 +15,7 @@ import structlog
 
 from atalaia.core.errors import Unavailable
 from atalaia.core.models import ModelKey, Scope, Stage
+from atalaia.kit.blobs import sha256_of
 
 _log = structlog.get_logger(__name__)
 FILE = "model.npz"
@@ -22,6 +23,7 @@ FILE = "model.npz"
 EXPERIMENT = "atalaia"
 _ALIASES = {Stage.PRODUCTION: "champion", Stage.STAGING: "candidate"}
 _PARAMETER_CHARACTERS = 500
+_NAME_CHARACTERS = 256
 T = TypeVar("T")
 
 
@@ -60,9 +62,17 @@ class Artefact(Protocol):
 
 
 def registered_name(key: ModelKey) -> str:
-    """Return what MLflow calls the model: ``anomaly-detector-<series>``, ``anomaly-detectors-<fleet>``."""
+    """Return what MLflow calls the model: ``anomaly-detector-<series>``, ``anomaly-detectors-<fleet>``.
+
+    On PostgreSQL a name has room for 256 characters: the end of a longer one is its checksum.
+    """
     plural = "s" if key.scope is Scope.FLEET else ""
-    return f"anomaly-detector{plural}-{quote(key.name, safe=' ')}"
+    name = f"anomaly-detector{plural}-{quote(key.name, safe=' ')}"
+    return (
+        name
+        if len(name) <= _NAME_CHARACTERS
+        else f"{name[: _NAME_CHARACTERS - 33]}-{sha256_of(name.encode())[:32]}"
+    )
 
 
 class Publisher(ABC):
@@ -166,12 +176,11 @@ class Publisher(ABC):
         client.create_model_version(name, self._source(run), run_id=run.info.run_id, tags=tags)
 
     def _set_stage(self, client: Any, key: ModelKey, run_id: str, number: int, stage: Stage) -> None:
-        name = registered_name(key)
         found = client.search_model_versions(f"run_id = '{run_id}'", max_results=1)
         if not found:
             _log.warning("version_not_in_registry", model=str(key), version=number)
             return
-        version = found[0].version
+        name, version = found[0].name, found[0].version
         client.set_model_version_tag(name, version, "stage", stage.value)
         client.set_model_version_tag(name, version, "version", f"v{number}")
         aliases = client.get_registered_model(name).aliases
