@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_socket
 
+from tests.journeys.conftest import log_plainly
 from tests.parts import stores
 from tests.parts.buckets import rent
 from tests.parts.mlflow_server import MlflowService
@@ -22,6 +23,13 @@ def parts_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return where the parts keep what is theirs."""
     pytest_socket.enable_socket()
     return tmp_path_factory.mktemp("parts")
+
+
+@pytest.fixture
+def plainly() -> Iterator[None]:
+    """Log without coloured tracebacks, which take seconds each."""
+    with log_plainly():
+        yield
 
 
 @pytest.fixture(scope="session")
