@@ -24,6 +24,7 @@ def service(data: Path, bucket: Rented | None, registry_url: str | None, **more:
     quick = {
         "signals__compact_after_points": 1_000,
         "signals__compact_after_s": 1,
+        "signals__store_memory_s": 0.5,
         "schedule_every_s": 0.2,
         "job_backoff_s": 0.2,
         "lifecycle__cooldown_s": 0,
