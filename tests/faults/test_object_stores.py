@@ -15,9 +15,9 @@ from tests.parts.stores import Store
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("plainly")]
 QUICK: dict[str, Any] = {
-    "connect_timeout_s": 1,
-    "read_timeout_s": 1,
-    "deadline_s": 4,
+    "connect_timeout_s": 0.5,
+    "read_timeout_s": 0.5,
+    "deadline_s": 1.5,
     "attempts": 2,
     "pause_s": 0.3,
 }
