@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 import pytest_socket
 
+from tests.journeys.conftest import log_plainly
 from tests.parts import stores
+from tests.parts.buckets import rent
+from tests.parts.mlflow_server import MlflowService
 from tests.parts.postgres import PgBouncer, Postgres
 from tests.parts.rabbitmq import RabbitMq
 from tests.parts.redis import Redis
@@ -26,6 +29,13 @@ def parts_folder() -> Iterator[Path]:
     pytest_socket.enable_socket()
     with tempfile.TemporaryDirectory(prefix="atalaia-parts-", ignore_cleanup_errors=True) as folder:
         yield Path(folder)
+
+
+@pytest.fixture
+def plainly() -> Iterator[None]:
+    """Log without coloured tracebacks, which take seconds each."""
+    with log_plainly():
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -82,4 +92,11 @@ def azurite(parts_folder: Path) -> Iterator[stores.Store]:
 def google(parts_folder: Path) -> Iterator[stores.Store]:
     """Run Google Cloud Storage."""
     with stores.google(parts_folder / "google") as part:
+        yield part
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(parts_folder: Path, postgres: Postgres, moto: stores.Store) -> Iterator[MlflowService]:
+    """Run an MLflow server that serves artefacts, on PostgreSQL and S3."""
+    with MlflowService(parts_folder / "mlflow", postgres, rent("moto", moto)) as part:
         yield part

@@ -10,9 +10,9 @@ from alembic.util.exc import CommandError
 from atalaia.app.entrance import Entrance, database_of
 from atalaia.app.migrations import migrate
 from atalaia.app.settings import ROLES, Settings
-from atalaia.connectors.mlflow import MlflowRegistry
+from atalaia.connectors.mlflow import MlflowRegistry, MlflowServer, Publisher
 from atalaia.core.errors import Fault, Invalid, Unavailable
-from atalaia.kit.blobs import Blobs
+from atalaia.kit.blobs import Blobs, Bucket, RemoteBlobs
 from atalaia.kit.database import reason_of
 from atalaia.kit.facts import Outbox
 from atalaia.kit.jobs import JobQueue, Worker
@@ -59,10 +59,10 @@ class Atalaia:
         self._migrator = Loop("schema", self._migrate, every_s=_MIGRATE_S)
         self._is_migrated = self._try_to_migrate(may_wait=may_remember and deployments.is_there)
         self.entrance = Entrance(self.database, settings, self.telemetry)
-        self.blobs = Blobs(settings.data_dir / "blobs")
+        self.blobs = open_blobs(settings)
         self.outbox = Outbox(self.database)
         self.queue = JobQueue(self.database, lease_s=settings.job_lease_s, backoff_s=settings.job_backoff_s)
-        self.registry = MlflowRegistry(settings.data_dir.absolute() / "mlflow")
+        self.registry = open_registry(settings)
         memory = Memory(self.database, self.blobs)
         self.serving = Serving(
             self.database,
@@ -196,6 +196,32 @@ class Atalaia:
 
 def _disk(folder: Path, figure: str) -> float:
     return float(getattr(shutil.disk_usage(folder), figure))
+
+
+def open_blobs(settings: Settings) -> Blobs:
+    """Return where objects are kept: a folder in the data folder, or a bucket behind copies there.
+
+    Raises
+    ------
+    Invalid
+        When the URL is none of a bucket, or the package for it is not installed.
+    """
+    if settings.blobs_url is None:
+        return Blobs(settings.data_dir / "blobs")
+    given = settings.blobs
+    return RemoteBlobs(
+        Bucket(settings.blobs_url, given),
+        settings.data_dir / "copies",
+        cache_bytes=given.cache_bytes,
+        parallel_reads=given.parallel_reads,
+    )
+
+
+def open_registry(settings: Settings) -> Publisher:
+    """Return the model registry: a folder in the data folder, or an MLflow server."""
+    if settings.registry_url is None:
+        return MlflowRegistry(settings.data_dir.absolute() / "mlflow")
+    return MlflowServer(settings.registry_url, settings.registry, settings.blobs)
 
 
 def build(settings: Settings, *, may_remember: bool = False) -> Atalaia:

@@ -238,6 +238,8 @@ def diagnose(settings: Settings) -> list[Finding]:
         advice = "start the release of Atalaia that wrote it, or a later one"
         return [*findings, Finding("schema", False, error.detail, advice)]
     try:
+        advice = "look at the object store, its network and our keys to it; copies of objects answer meanwhile"
+        findings.append(_finding("objects", atalaia.blobs.check, advice))
         findings.append(
             _finding("history", lambda: _check_blocks(atalaia), "restore the named blocks from a backup")
         )

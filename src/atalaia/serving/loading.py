@@ -281,14 +281,10 @@ class Models:
         """Keep a local copy, and return it mapped where that is worth it, else `data` itself."""
         key = artefact_key(deployment.sha256)
         try:
-            view = self._blobs.view(key, deployment.sha256)
-        except (AtalaiaError, OSError):
-            try:
-                self._blobs.put(key, bytes(data))
-                view = self._blobs.view(key, deployment.sha256)
-            except (AtalaiaError, OSError) as error:  # a full disk, say: the model itself is sound
-                _log.warning("local_copy_not_kept", model=str(deployment.key), error=str(error)[:500])
-                return data
+            view = self._blobs.keep(key, data, deployment.sha256)
+        except (AtalaiaError, OSError) as error:  # a full disk, say: the model itself is sound
+            _log.warning("local_copy_not_kept", model=str(deployment.key), error=str(error)[:500])
+            return data
         return view if len(view) >= _MAPPED_BYTES else data
 
     def _accept(self, models: Sequence[Loaded]) -> None:
