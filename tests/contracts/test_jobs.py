@@ -147,3 +147,38 @@ def test_the_same_job_is_queued_once_by_many_at_once(open_database: Open, databa
 
     in_threads(6, ask)
     assert sum(queued) == 1
+
+
+def test_a_crowd_is_queued_as_one_by_one(database: Database) -> None:
+    queue = JobQueue(database)
+    woken: list[int] = []
+    queue.on_enqueue(lambda jobs: woken.append(len(jobs)))
+    odd = 'a\tb\nc\\d"é\r'
+    requests = [(f"series:{odd}{i}", {"name": odd, "i": i, "none": None, "x": 0.5}) for i in range(1_500)]
+    with database.write() as session:
+        ids = queue.enqueue_many(session, "train", [*requests, (None, {})], priority=7)
+        assert queue.enqueue_many(session, "train", []) == []
+    assert woken == [1_000]
+    with database.read() as session:
+        for at in (0, 777, 1_499):
+            job = queue.get(session, ids[at])
+            assert (job.subject, job.payload, job.status) == (*requests[at], JobStatus.QUEUED)
+        assert queue.get(session, ids[1_500]).subject is None
+    assert queue.depth(["train"]) == 1_501
+    claim = queue.claim(["train"])
+    assert claim is not None
+    assert claim.job.job_id == ids[0]
+    finish(database, queue, claim)
+
+
+def test_a_crowd_is_queued_wholly_or_not_at_all(database: Database) -> None:
+    queue = JobQueue(database)
+
+    def queue_and_fail() -> None:
+        with database.write() as session:
+            queue.enqueue_many(session, "train", [("series:a", {})])
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        queue_and_fail()
+    assert queue.depth(["train"]) == 0

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -29,7 +29,11 @@ HARM: dict[str, Callable[[Proxy], None]] = {
     "slow": lambda proxy: setattr(proxy, "delay_s", 30),
     "dribbling": lambda proxy: setattr(proxy, "bytes_s", 20),
 }
+OF_EVERY_STORE = ("gone", "silent")
+"""What the clients themselves differ in; the other harms are shown on one store."""
+IN_TROUBLE = [(name, harm) for name in BUCKETS for harm in HARM if harm in OF_EVERY_STORE or name == "moto"]
 Open = Callable[..., RemoteBlobs]
+T = TypeVar("T")
 
 
 @pytest.fixture(params=BUCKETS)
@@ -43,13 +47,24 @@ def far(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Proxy,
         yield proxy, lambda **more: RemoteBlobs(bucket.open(**given), next(folders), cache_bytes=2**24, **more)
 
 
-@pytest.mark.parametrize("harm", HARM)
+def _patiently(act: Callable[[], T]) -> T:
+    """Return what something well does, on a machine that may be slower than the short limits here."""
+    began = time.monotonic()
+    while True:
+        try:
+            return act()
+        except Unavailable:
+            assert time.monotonic() - began < 20
+            time.sleep(0.35)
+
+
+@pytest.mark.parametrize(("far", "harm"), IN_TROUBLE, indirect=["far"])
 def test_a_store_in_trouble_is_unavailable_in_time_and_is_used_again_when_it_is_well(
     far: tuple[Proxy, Open], harm: str
 ) -> None:
     proxy, open_blobs = far
     blobs, data = open_blobs(), b"d" * 5_000
-    sha256 = blobs.put("a", data).sha256
+    sha256 = _patiently(lambda: blobs.put("a", data)).sha256
     other = open_blobs()
     HARM[harm](proxy)
     calls: list[Callable[[], object]] = [

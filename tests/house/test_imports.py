@@ -13,6 +13,7 @@ FREE = ("src/atalaia/app/cli/*",)
 LAZY = {
     "src/atalaia/kit/jobs/broker.py": frozenset({"celery", "kombu"}),
     "src/atalaia/kit/jobs/pool.py": frozenset({"celery"}),
+    "src/atalaia/kit/postgres.py": frozenset({"psycopg"}),
     "src/atalaia/connectors/mlflow*": frozenset({"mlflow"}),
     "src/atalaia/kit/tracing.py": frozenset({"opentelemetry"}),
     "src/atalaia/kit/limits.py": frozenset({"redis"}),

@@ -30,6 +30,7 @@ from atalaia.kit.postgres import (
     PATIENCE,
     Collided,
     busy,
+    copy_rows,
     disk_full,
     driven_by_psycopg,
     meaning_of,
@@ -201,6 +202,22 @@ def serialize(session: Session, name: str) -> None:
         number = int.from_bytes(hashlib.sha256(f"atalaia {name}".encode()).digest()[:8], signed=True)
         session.flush()
         session.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})
+
+
+def insert_many(session: Session, table: type[Table], columns: Mapping[str, Sequence[Any]]) -> None:
+    """Insert many rows, given column by column, in the fastest way of the driver; other columns have no value.
+
+    PostgreSQL takes them as a COPY, about ten times faster than INSERT.
+    """
+    connection = session.connection()
+    kinds = {name: table.__table__.columns[name].type.bind_processor(connection.dialect) for name in columns}
+    bound = {name: list(map(kind, columns[name])) if (kind := kinds[name]) else columns[name] for name in columns}
+    if connection.dialect.name == "postgresql":
+        copy_rows(connection, table.__tablename__, bound)
+        return
+    statement: Any = _insert(session, table).values(dict.fromkeys(columns)).compile(dialect=connection.dialect)
+    driver: Any = connection.connection.dbapi_connection
+    driver.executemany(str(statement), zip(*(bound[name] for name in statement.positiontup), strict=True))
 
 
 def upsert(session: Session, table: type[Table], rows: Sequence[Mapping[str, Any]], key: Sequence[str]) -> None:

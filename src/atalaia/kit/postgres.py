@@ -6,9 +6,11 @@ transaction: nothing is set for a session, nothing is prepared, and locks end wi
 
 import json
 import math
+import re
 import sys
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
+from itertools import islice
 from typing import Any, cast
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
@@ -19,6 +21,9 @@ from atalaia.kit.database_settings import DatabaseSettings
 
 PATIENCE = "atalaia_patience_s"
 """Option of a transaction: how long one of its statements may take, in seconds."""
+_COPIED_LINES = 5_000
+_ESCAPED = {ord("\\"): "\\\\", ord("\t"): "\\t", ord("\n"): "\\n", ord("\r"): "\\r"}
+_PLAIN = re.compile(r"[^\\\t\n\r]*").fullmatch
 _DRIVER = "postgresql+psycopg"
 _MARGIN_S = 2.0
 """The server ends a statement that takes too long; when it says nothing for this much longer, it is given up."""
@@ -204,3 +209,24 @@ def _set_timeouts(engine: Engine, settings: DatabaseSettings, busy_timeout_s: fl
         )
 
     _ = begin
+
+
+def copy_rows(connection: Connection, table: str, columns: Mapping[str, Sequence[Any]]) -> None:
+    """Copy rows into a table, given column by column, with values as their types have them; names are our own."""
+    from psycopg import sql
+
+    names = sql.SQL(", ").join(map(sql.Identifier, columns))
+    statement = sql.SQL("COPY {} ({}) FROM STDIN").format(sql.Identifier(table), names)
+    lines = map("\t".join, zip(*(map(_copied, column) for column in columns.values()), strict=True))
+    driver: Any = connection.connection.dbapi_connection
+    with driver.cursor() as cursor, cursor.copy(statement) as copy:
+        while part := "\n".join(islice(lines, _COPIED_LINES)):
+            copy.write(part + "\n")
+
+
+def _copied(value: Any) -> str:
+    """Return a value in the text form of COPY."""
+    if value is None:
+        return "\\N"
+    text = str(value)
+    return text.translate(_ESCAPED) if not _PLAIN(text) else text

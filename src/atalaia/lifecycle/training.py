@@ -93,10 +93,15 @@ class Training:
         config: Config,
         inline: Inline | None,
         priority: int,
-        *,
-        may_be_empty: bool = False,
     ) -> Job:
-        """Queue a training; one that `may_be_empty` ends well when there is nothing to learn from.
+        """Queue a training; see `prepare`."""
+        payload = self.prepare(session, key, config, inline)
+        return self._queue.enqueue(session, KIND, payload, subject=str(key), priority=priority)
+
+    def prepare(
+        self, session: Session, key: ModelKey, config: Config, inline: Inline | None, *, may_be_empty: bool = False
+    ) -> dict[str, Any]:
+        """Return what is queued for a training; one that `may_be_empty` ends well when there is nothing to learn.
 
         Raises
         ------
@@ -117,7 +122,7 @@ class Training:
             payload[_MAY_BE_EMPTY] = True
         if inline is not None:
             payload[BULK] = {"timestamps": inline.timestamps.tolist(), "values": inline.values.tolist()}
-        return self._queue.enqueue(session, KIND, payload, subject=str(key), priority=priority)
+        return payload
 
     def work(self, run: Run) -> Outcome:
         """Do one training; the version appears when the job completes."""

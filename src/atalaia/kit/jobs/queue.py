@@ -14,13 +14,15 @@ from sqlalchemy.orm import Session
 
 from atalaia.core.clock import MICROS, now_us
 from atalaia.core.errors import AtalaiaError, Conflict, Missing, Stale
-from atalaia.core.ids import new_id
+from atalaia.core.ids import new_id, new_ids
 from atalaia.kit.cursors import decode_cursor, encode_cursor, page_of
-from atalaia.kit.database import Database, after_commit, serialize
+from atalaia.kit.database import Database, after_commit, insert_many, serialize
 from atalaia.kit.jobs.rows import BULK, ENDED, Claim, Job, JobRow, JobStatus, Waiting, job_of
 from atalaia.kit.tracing import trace_parent
 
 _CHUNK = 500
+_TOLD = 1000
+"""How many jobs of a crowd are told of: whoever is woken goes on to the others."""
 _ENQUEUED = "atalaia_enqueued"
 _ENQUEUED_ACTION = "atalaia_enqueued_action"
 
@@ -81,6 +83,36 @@ class JobQueue:
         session.add(row)
         self._tell(session, Waiting(row.id, priority, row.trace))
         return job_of(row)
+
+    def enqueue_many(
+        self,
+        session: Session,
+        kind: str,
+        requests: Sequence[tuple[str | None, Mapping[str, Any]]],
+        *,
+        priority: int = 5,
+        max_attempts: int = 5,
+    ) -> list[str]:
+        """Write jobs of one kind, of many subjects each with its payload, as `enqueue` does; return their ids."""
+        now, trace, ids = now_us(), trace_parent(), new_ids("job", len(requests))
+        same = {
+            "kind": kind,
+            "priority": priority,
+            "status": JobStatus.QUEUED.value,
+            "progress": 0.0,
+            "attempts": 0,
+            "max_attempts": max_attempts,
+            "run_at": now,
+            "cancel_requested": False,
+            "trace": trace,
+            "created_at": now,
+        }
+        columns: dict[str, Sequence[Any]] = {name: [value] * len(ids) for name, value in same.items()}
+        columns |= {"id": ids, "subject": [one for one, _ in requests], "payload": [one for _, one in requests]}
+        insert_many(session, JobRow, columns)
+        for job_id in ids[:_TOLD]:
+            self._tell(session, Waiting(job_id, priority, trace))
+        return ids
 
     def enqueue_unless_waiting(self, session: Session, kind: str, subject: str | None = None) -> bool:
         """Enqueue a job without payload unless one of its kind and subject has not ended; return whether."""
