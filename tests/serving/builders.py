@@ -34,6 +34,7 @@ from atalaia.serving.doors import PredictionDoors
 from atalaia.serving.inference_api import InferenceApi
 from atalaia.serving.loading import Models
 from atalaia.serving.oip import InferenceDoors
+from atalaia.serving.prediction_log import PredictionLog
 from atalaia.serving.service import PointToScore, Serving
 from atalaia.serving.settings import ServingSettings
 from tests.kit.fakes import open_database
@@ -176,6 +177,11 @@ class Place:
     is_ready: bool = True
 
     @property
+    def log(self) -> PredictionLog:
+        """What keeps predictions."""
+        return PredictionLog(self.events, logs=self.serving.settings.log_predictions)
+
+    @property
     def models(self) -> Models:
         return self.serving.models
 
@@ -184,9 +190,9 @@ class Place:
         """The HTTP doors, as the server puts them up."""
         app = FastAPI()
         install_problems(app)
-        doors = PredictionDoors(self.serving, self.events)
+        doors = PredictionDoors(self.serving, self.log)
         app.include_router(serving_router(self.serving, doors))
-        inference = InferenceDoors(self.serving)
+        inference = InferenceDoors(self.serving, self.log)
         app.include_router(InferenceApi(inference, self.serving, lambda: self.is_ready).router())
         front = Front(app, telemetry=self.telemetry, max_body_bytes=2**20)
         limits: dict[str, Any] = {"max_body_bytes": 2**20, "max_inflight_bytes": 2**22}

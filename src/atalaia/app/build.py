@@ -11,6 +11,7 @@ from atalaia.app.migrations import migrate
 from atalaia.app.settings import ROLES, Settings
 from atalaia.connectors.mlflow import MlflowRegistry
 from atalaia.core.errors import Fault, Invalid, Unavailable
+from atalaia.kit.audit.audit import Audit
 from atalaia.kit.blobs import Blobs
 from atalaia.kit.database import Database
 from atalaia.kit.facts import Outbox
@@ -43,8 +44,10 @@ class Atalaia:
             self.telemetry.gauge(name, partial(_disk, settings.data_dir, figure))
         self.database = Database(settings.sqlalchemy_url, busy_timeout_s=settings.busy_timeout_s)
         migrate(self.database)
-        self.entrance = Entrance(self.database, settings, self.telemetry)
         self.blobs = Blobs(settings.data_dir / "blobs")
+        self.events = EventLog(as_json=settings.log_format == "json")
+        self.audit = self._audit_log()
+        self.entrance = Entrance(self.database, settings, self.telemetry, self.audit.trail)
         self.outbox = Outbox(self.database)
         self.queue = JobQueue(self.database, lease_s=settings.job_lease_s, backoff_s=settings.job_backoff_s)
         self.registry = MlflowRegistry(settings.data_dir.absolute() / "mlflow")
@@ -81,7 +84,6 @@ class Atalaia:
         self.dispatcher = None if settings.broker_url is None else self._dispatcher(tuple(works))
         self.scheduler = Loop("scheduler", self._schedule, every_s=settings.schedule_every_s)
         self.messenger = Loop("facts", self._deliver, every_s=1.0)
-        self.events = EventLog(as_json=settings.log_format == "json")
         # Often, because while lines are written nobody is answered.
         self.writer = Loop("events", self.events.flush, every_s=0.05)
         self.learner = Loop("learner", self.signals.share, every_s=settings.signals.store_memory_s)
@@ -101,6 +103,7 @@ class Atalaia:
             reason = f"there is no role {', '.join(sorted(unknown))}; choose from {', '.join(ROLES)}"
             raise Invalid("invalid_settings", reason, faults=[Fault("/role", reason)])
         self.roles = frozenset(roles)
+        self.audit.start(roles, self.settings)
         self.entrance.start()
         if self.roles & {"predictor", "worker"}:
             _log.info("models_loaded", count=self.serving.warm())
@@ -132,10 +135,22 @@ class Atalaia:
         self.signals.stop()
         self.messenger.stop()
         self.serving.stop()
+        self.audit.stop()
         self.writer.stop()
         self.events.flush()
         self.tracing.close()
         self.database.close()
+
+    def _audit_log(self) -> Audit:
+        return Audit(
+            self.settings.data_dir,
+            self.database,
+            self.blobs,
+            self.settings.audit,
+            self.telemetry,
+            names_of=lambda numbers: self.serving.names_of(numbers),
+            forward=self.events.take if self.settings.serving.log_predictions else None,
+        )
 
     def _dispatcher(self, kinds: tuple[str, ...]) -> Dispatcher:
         assert self.settings.broker_url is not None

@@ -18,6 +18,7 @@ from pydantic_settings import (
 )
 
 from atalaia.core.errors import Fault, Invalid
+from atalaia.kit.audit.settings import AuditSettings
 from atalaia.kit.auth.settings import AuthSettings
 from atalaia.kit.limits import LimitSettings
 from atalaia.kit.tracing import TracingSettings
@@ -85,6 +86,7 @@ class Settings(BaseSettings):
     )
     tls: TlsSettings = Field(default_factory=TlsSettings, description="Certificates of the HTTP doors.")
     auth: AuthSettings = Field(default_factory=AuthSettings, description="Who may call.")
+    audit: AuditSettings = Field(default_factory=AuditSettings, description="What is kept of what was done.")
     limits: LimitSettings = Field(default_factory=LimitSettings, description="How often each caller may call.")
     signals: SignalsSettings = Field(default_factory=SignalsSettings, description="Points, history and anomalies.")
     lifecycle: LifecycleSettings = Field(default_factory=LifecycleSettings, description="Training and promotion.")

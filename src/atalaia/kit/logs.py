@@ -3,7 +3,7 @@
 import logging
 import sys
 from collections import deque
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -85,6 +85,15 @@ class EventLog:
         if len(self._waiting) == _MOST_WAITING:
             self._dropped += 1
         self._waiting.append(told)
+
+    def take(self, events: Sequence[msgspec.Struct], lines: bytes) -> None:
+        """Write events whose lines of JSON somebody else has made already, for a purpose of their own."""
+        if not self._as_json:
+            for told in events:
+                self.put(told)
+        elif logging.getLogger().isEnabledFor(logging.INFO):
+            sys.stderr.write(lines.decode())
+            sys.stderr.flush()
 
     def flush(self) -> bool:
         """Write what was gathered."""
