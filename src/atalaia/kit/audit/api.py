@@ -87,8 +87,8 @@ def audit_router(database: Database) -> APIRouter:
             (actor, AuditEventRow.actor == actor),
             (action, AuditEventRow.action == action),
             (subject, AuditEventRow.subject == subject),
-            (from_us, AuditEventRow.at >= from_us),
-            (to_us, AuditEventRow.at < to_us),
+            (from_us, AuditEventRow.at >= (from_us or 0)),
+            (to_us, AuditEventRow.at < (to_us or 0)),
         ):
             query = query.where(condition) if wanted is not None else query
         if keys := decode_cursor(cursor, int):
