@@ -13,7 +13,6 @@ import pytest
 
 from atalaia.kit.audit.export import told_by
 from atalaia.kit.audit.frames import Frame, Kind
-from tests.faults.test_disk_full import small_disk  # noqa: F401
 from tests.journeys.measurements import START_S, STEP_S, assert_problem
 from tests.journeys.servers import Server, metric, run_cli, until
 
@@ -147,7 +146,7 @@ def fill(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("required", [False, True])
-def test_a_full_disk_is_told_of_when_it_is_over(small_disk: Path, required: bool) -> None:  # noqa: F811
+def test_a_full_disk_is_told_of_when_it_is_over(small_disk: Path, required: bool) -> None:
     settings: dict[str, Any] = {"audit__required": str(required).lower(), "log_level": "error"}
     with Server(small_disk / "data", **settings) as server, server.http() as http:
         know_a_series(server)

@@ -20,6 +20,8 @@ from atalaia.core.errors import Unavailable
 from atalaia.core.models import Deployment, ModelKey, Scope, Stage
 from atalaia.core.points import Group
 from atalaia.core.series import Statistics
+from atalaia.kit.audit.journal import Journal
+from atalaia.kit.audit.settings import AuditSettings
 from atalaia.kit.blobs import Blobs, sha256_of
 from atalaia.kit.database import Database
 from atalaia.kit.facts import Outbox
@@ -175,11 +177,18 @@ class Place:
     serving: Serving
     events: EventLog = field(default_factory=EventLog)
     is_ready: bool = True
+    journal: Journal | None = None
+    audit: AuditSettings = field(default_factory=AuditSettings)
 
     @property
     def log(self) -> PredictionLog:
         """What keeps predictions."""
-        return PredictionLog(self.events, logs=self.serving.settings.log_predictions)
+        return PredictionLog(
+            self.events,
+            logs=self.serving.settings.log_predictions,
+            journal=self.journal,
+            settings=self.audit,
+        )
 
     @property
     def models(self) -> Models:

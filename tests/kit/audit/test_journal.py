@@ -10,14 +10,9 @@ import pytest
 from atalaia.core.errors import Unavailable
 from atalaia.kit.audit.export import told_by
 from atalaia.kit.audit.frames import DamagedError, Kind, frames
-from atalaia.kit.audit.journal import Journal
 from atalaia.kit.audit.segments import OpenSegment
 from atalaia.kit.notes import AuditEventRow
 from tests.kit.audit.builders import Room, batch, prediction
-
-
-def closed(journal: Journal) -> None:
-    journal.stop()
 
 
 def kept(room: Room) -> list[str]:
@@ -133,6 +128,20 @@ def test_predictions_are_refused_while_they_must_be_kept_and_cannot(
     journal.flush()  # although nothing waits any more: else nobody would ever be answered again
     journal.check()
     journal.stop()
+
+
+def test_a_text_that_cannot_be_written_takes_no_other_along(room: Room) -> None:
+    journal = room.journal()
+    journal.start()
+    with journal._lock:
+        for i in range(3):
+            told = prediction(i)
+            told.caller = "\ud800" if i == 1 else "ada"
+            journal.put(told)
+    journal.stop()
+    assert kept(room) == ["req_0", "req_2"]
+    assert b"audit_predictions_lost_total 1.0" in room.telemetry.render()
+    assert room.problems() == []
 
 
 def test_a_file_that_ends_in_the_middle_of_a_frame_is_torn(room: Room) -> None:

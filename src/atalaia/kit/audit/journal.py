@@ -177,14 +177,28 @@ class Journal:
         while len(self._ready) < _LINES_A_FRAME // 100 and (self._waiting or self._batches):
             if self._waiting:
                 taken = [self._waiting.popleft() for _ in range(min(len(self._waiting), _LINES_A_FRAME))]
-                lines = _lines.encode_lines(taken)
-                self._ready.append((Kind.LINES, len(taken), lines))
-                if self._forward is not None:
-                    self._forward(taken, lines)
+                self._encode_lines(taken)
             if self._batches:
                 batch = self._batches.popleft()
                 self._batch_bytes -= batch.nbytes
                 self._ready.append((Kind.BATCH, len(batch), encode_batch(batch)))
+
+    def _encode_lines(self, taken: Sequence[Prediction]) -> None:
+        try:
+            lines = _lines.encode_lines(taken)
+        except (
+            ValueError,
+            TypeError,
+        ):  # a text among them that no UTF-8 can write: it may not take the others along
+            if len(taken) == 1:
+                self._lose(1)
+                return
+            for one in taken:
+                self._encode_lines([one])
+            return
+        self._ready.append((Kind.LINES, len(taken), lines))
+        if self._forward is not None:
+            self._forward(taken, lines)
 
     def _write(self) -> None:
         if self._segment is not None and self._is_full(self._segment):
