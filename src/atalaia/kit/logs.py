@@ -73,6 +73,7 @@ class EventLog:
     def __init__(self, *, as_json: bool = False) -> None:
         self._as_json = as_json
         self._waiting: deque[dict[str, Any] | msgspec.Struct] = deque(maxlen=_MOST_WAITING)
+        self._encoded: deque[tuple[int, bytes]] = deque()
         self._dropped = 0
 
     def add(self, event: str, **told: Any) -> None:
@@ -87,16 +88,18 @@ class EventLog:
         self._waiting.append(told)
 
     def take(self, events: Sequence[msgspec.Struct], lines: bytes) -> None:
-        """Write events whose lines of JSON somebody else has made already, for a purpose of their own."""
+        """Write events soon whose lines of JSON somebody else has made already, for a purpose of their own."""
         if not self._as_json:
             for told in events:
                 self.put(told)
-        elif logging.getLogger().isEnabledFor(logging.INFO):
-            sys.stderr.write(lines.decode())
-            sys.stderr.flush()
+        elif sum(count for count, _ in tuple(self._encoded)) > _MOST_WAITING:  # whoever reads our lines is slow
+            self._dropped += len(events)
+        else:
+            self._encoded.append((len(events), lines))
 
     def flush(self) -> bool:
         """Write what was gathered."""
+        self._write_encoded()
         events: list[dict[str, Any] | msgspec.Struct] = []
         with suppress(IndexError):  # not more than there are now: others go on adding
             for _ in range(len(self._waiting)):
@@ -116,6 +119,15 @@ class EventLog:
             del plain["timestamp"], plain["level"]
             structlog.get_logger("atalaia.events").info(plain.pop("event"), **plain)
         return False
+
+    def _write_encoded(self) -> None:
+        is_wanted = logging.getLogger().isEnabledFor(logging.INFO)
+        for _ in range(len(self._encoded)):
+            _, lines = self._encoded.popleft()
+            if is_wanted:
+                sys.stderr.write(lines.decode())
+        if is_wanted:
+            sys.stderr.flush()
 
 
 def _without_colour(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

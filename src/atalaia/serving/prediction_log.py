@@ -197,14 +197,16 @@ class PredictionLog:
 
 def _models_of(block: Block) -> tuple[NDArray[np.int32], list[ModelRef]]:
     """Return for each point of a block the position of its model in the list, -1 for none."""
-    slots = slot_of(block.places)  # that of no model is -1
+    slots = slot_of(block.places)  # that of no model is -1, which is the last entry of both tables
     top = int(slots.max())
     if top < _MOST_SLOTS:
-        used = np.flatnonzero(np.bincount(slots + 1, minlength=top + 2)[1:])
-        table = np.full(top + 2, -1, np.int32)  # whose last entry is that of no model
+        there = np.zeros(top + 2, np.bool_)
+        there[slots] = True
+        used = np.flatnonzero(there[:-1])
+        table = np.full(top + 2, -1, np.int32)
         table[used] = np.arange(len(used), dtype=np.int32)
-        models = table[slots]
-    else:
+        models = table.take(slots, mode="wrap")
+    else:  # a model was loaded for this block alone
         found, inverse = np.unique(slots, return_inverse=True)
         used = found[found >= 0]
         models = (inverse - (len(found) - len(used))).astype(np.int32)

@@ -5,6 +5,7 @@ predictions as Parquet, which can be read. Files of processes that died are take
 """
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import structlog
 from sqlalchemy import select
 
 from atalaia.core.clock import MICROS, isoformat, now_us
+from atalaia.core.errors import AtalaiaError
 from atalaia.kit.audit.columns import NamesOf, parquet_of, parquet_of_events
 from atalaia.kit.audit.frames import START, DamagedError, Frame, Kind, frames, opened
 from atalaia.kit.audit.segments import EXPORTED, WAITING, claimed, mapped, segments
@@ -87,8 +89,14 @@ class Exporter:
         done = 0
         for path in segments(self._waiting):
             with claimed(path) as file:
-                if file is not None and path.exists():
+                if file is None or not path.exists():
+                    continue
+                try:
                     done += self._export(path, file)
+                except AtalaiaError as error:  # the blob store is down, say: later
+                    _log.warning("journal_not_exported", segment=path.stem, code=error.code, detail=error.detail)
+                except Exception:  # one that cannot be read may not hold up the others
+                    _log.exception("journal_not_exported", segment=path.stem)
         return done
 
     def export_trail(self, *, all_of_it: bool = False) -> int:
@@ -116,8 +124,9 @@ class Exporter:
         """Remove what was kept long enough: local files, and with `with_shared` what all processes share."""
         before_s = now_us() / MICROS - self._settings.local_days * 86_400
         for path in segments(self._exported):
-            if path.stat().st_mtime < before_s:
-                path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):  # another process was faster
+                if path.stat().st_mtime < before_s:
+                    path.unlink()
         if not with_shared:
             return
         before = now_us() - int(self._settings.keep_days * _DAY_US)
