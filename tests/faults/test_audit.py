@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,16 @@ SLACK_S = 0.1
 """Beside the 50 ms between two writes: one write, and that this machine may have other work."""
 BOUND_S = 0.05 + SLACK_S
 Report = Callable[[str, object], None]
+
+
+@contextmanager
+def ended(server: Server) -> Generator[Server]:
+    """Let no process outlive a test that fails."""
+    try:
+        yield server
+    finally:
+        if server._process is not None:
+            server.kill()
 
 
 def know_a_series(server: Server) -> None:
@@ -82,8 +93,12 @@ class Callers:
 
 
 def test_kill_9_loses_no_prediction_older_than_the_bound(tmp_path: Path, record_property: Report) -> None:
+    with ended(Server(tmp_path / "data", audit__export_every_s=0.2, serving__log_predictions="false")) as server:
+        _kill_again_and_again(server, tmp_path, record_property)
+
+
+def _kill_again_and_again(server: Server, tmp_path: Path, record_property: Report) -> None:
     rng = np.random.default_rng(20261127)
-    server = Server(tmp_path / "data", audit__export_every_s=0.2, serving__log_predictions="false")
     answered, worst_s = 0, 0.0
     for turn in range(KILLS):
         server.start()
@@ -113,7 +128,11 @@ def test_kill_9_loses_no_prediction_older_than_the_bound(tmp_path: Path, record_
 
 
 def test_a_clean_stop_under_load_loses_nothing(tmp_path: Path) -> None:
-    server = Server(tmp_path / "data")
+    with ended(Server(tmp_path / "data")) as server:
+        _stop_under_load(server, tmp_path)
+
+
+def _stop_under_load(server: Server, tmp_path: Path) -> None:
     server.start()
     know_a_series(server)
     callers = Callers(server, 0)
