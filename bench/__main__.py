@@ -6,6 +6,7 @@ They need nothing but the development environment. What stands beside other serv
 import sys
 from collections.abc import Sequence
 
+from bench.audit import audit
 from bench.catch_up import catch_up
 from bench.decoding import decoding
 from bench.fleet_training import train_all
@@ -23,7 +24,7 @@ SPINE: dict[str, Part] = {
     "history": history,
 }
 FLEET: dict[str, Part] = {"tick": tick, "decoding": decoding, "commits": commits}
-PRODUCTION: dict[str, Part] = {"jobs": jobs}
+PRODUCTION: dict[str, Part] = {"jobs": jobs, "audit": audit}
 ALONE: dict[str, Part] = {"train": train_all, "catch_up": catch_up}
 """Parts that take long, and are run only when they are named."""
 

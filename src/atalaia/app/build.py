@@ -12,6 +12,7 @@ from atalaia.app.migrations import migrate
 from atalaia.app.settings import ROLES, Settings
 from atalaia.connectors.mlflow import MlflowRegistry, MlflowServer, Publisher
 from atalaia.core.errors import Fault, Invalid, Unavailable
+from atalaia.kit.audit.audit import Audit
 from atalaia.kit.blobs import Blobs, Bucket, RemoteBlobs
 from atalaia.kit.database import reason_of
 from atalaia.kit.facts import Outbox
@@ -58,8 +59,10 @@ class Atalaia:
         )
         self._migrator = Loop("schema", self._migrate, every_s=_MIGRATE_S)
         self._is_migrated = self._try_to_migrate(may_wait=may_remember and deployments.is_there)
-        self.entrance = Entrance(self.database, settings, self.telemetry)
         self.blobs = open_blobs(settings)
+        self.events = EventLog(as_json=settings.log_format == "json")
+        self.audit = self._audit_log()
+        self.entrance = Entrance(self.database, settings, self.telemetry, self.audit.trail)
         self.outbox = Outbox(self.database)
         self.queue = JobQueue(self.database, lease_s=settings.job_lease_s, backoff_s=settings.job_backoff_s)
         self.registry = open_registry(settings)
@@ -97,7 +100,6 @@ class Atalaia:
         self.leader = Lease(self.database, "scheduler", lease_s=_LEAD_S, owner=owner_name())
         self.scheduler = Loop("scheduler", self._schedule, every_s=settings.schedule_every_s)
         self.messenger = Loop("facts", self._deliver, every_s=1.0)
-        self.events = EventLog(as_json=settings.log_format == "json")
         # Often, because while lines are written nobody is answered.
         self.writer = Loop("events", self.events.flush, every_s=0.05)
         self.learner = Loop("learner", self.signals.share, every_s=settings.signals.store_memory_s)
@@ -117,6 +119,7 @@ class Atalaia:
             reason = f"there is no role {', '.join(sorted(unknown))}; choose from {', '.join(ROLES)}"
             raise Invalid("invalid_settings", reason, faults=[Fault("/role", reason)])
         self.roles = frozenset(roles)
+        self.audit.start(roles, self.settings)
         self.entrance.start()
         self.deployments.writes = "predictor" in self.roles
         if self.roles & {"predictor", "worker"}:
@@ -154,10 +157,22 @@ class Atalaia:
         self.messenger.stop()
         self.outbox.release()
         self.serving.stop()
+        self.audit.stop()
         self.writer.stop()
         self.events.flush()
         self.tracing.close()
         self.database.close()
+
+    def _audit_log(self) -> Audit:
+        return Audit(
+            self.settings.data_dir,
+            self.database,
+            self.blobs,
+            self.settings.audit,
+            self.telemetry,
+            names_of=lambda numbers: self.serving.names_of(numbers),
+            forward=self.events.take if self.settings.serving.log_predictions else None,
+        )
 
     def _dispatcher(self, kinds: tuple[str, ...]) -> Dispatcher:
         assert self.settings.broker_url is not None

@@ -19,6 +19,7 @@ from pydantic_settings import (
 
 from atalaia.connectors.mlflow.settings import RegistrySettings
 from atalaia.core.errors import Fault, Invalid
+from atalaia.kit.audit.settings import AuditSettings
 from atalaia.kit.auth.settings import AuthSettings
 from atalaia.kit.blobs import BlobsSettings
 from atalaia.kit.database_settings import DatabaseSettings
@@ -96,6 +97,7 @@ class Settings(BaseSettings):
     )
     tls: TlsSettings = Field(default_factory=TlsSettings, description="Certificates of the HTTP doors.")
     auth: AuthSettings = Field(default_factory=AuthSettings, description="Who may call.")
+    audit: AuditSettings = Field(default_factory=AuditSettings, description="What is kept of what was done.")
     limits: LimitSettings = Field(default_factory=LimitSettings, description="How often each caller may call.")
     blobs: BlobsSettings = Field(default_factory=BlobsSettings, description="How to reach the bucket.")
     registry: RegistrySettings = Field(default_factory=RegistrySettings, description="The MLflow server.")

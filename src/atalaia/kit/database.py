@@ -43,6 +43,7 @@ AutoId = BigInteger().with_variant(Integer, "sqlite")
 
 _log = structlog.get_logger(__name__)
 _AFTER_COMMIT = "atalaia_after_commit"
+_BEFORE_COMMIT = "atalaia_before_commit"
 _WRITES = "atalaia_write"
 _TRIES = 4
 _Result = TypeVar("_Result")
@@ -125,6 +126,7 @@ class Database:
         with _translated(writes=True):
             with self._one_writer(), Session(engine, expire_on_commit=False) as session:
                 yield session
+                _finish(session)
                 session.commit()
         for action in session.info.pop(_AFTER_COMMIT, []):
             _run_action(action)
@@ -174,16 +176,34 @@ def after_commit(session: Session, action: Callable[[], object]) -> None:
     actions.append(action)
 
 
+Finish = Callable[[Session, list[Any]], object]
+
+
+def before_commit(session: Session, finish: Finish, item: object) -> None:
+    """Call `finish` with all such items as the last thing that the session's transaction does."""
+    items: list[tuple[Finish, object]] = session.info.setdefault(_BEFORE_COMMIT, [])
+    items.append((finish, item))
+
+
 @contextmanager
 def savepoint(session: Session) -> Generator[None]:
     """Undo what its block did to the session, and that alone, when it ends with an error."""
     actions: list[Callable[[], object]] = list(session.info.get(_AFTER_COMMIT, []))
+    items: list[tuple[Finish, object]] = list(session.info.get(_BEFORE_COMMIT, []))
     try:
         with session.begin_nested():
             yield
     except BaseException:
-        session.info[_AFTER_COMMIT] = actions
+        session.info[_AFTER_COMMIT], session.info[_BEFORE_COMMIT] = actions, items
         raise
+
+
+def _finish(session: Session) -> None:
+    gathered: dict[Finish, list[Any]] = {}
+    for finish, item in session.info.pop(_BEFORE_COMMIT, []):
+        gathered.setdefault(finish, []).append(item)
+    for finish, items in gathered.items():
+        finish(session, items)
 
 
 def _run_action(action: Callable[[], object]) -> None:

@@ -20,6 +20,7 @@ from atalaia.kit.database import serialize
 from atalaia.kit.facts import Outbox
 from atalaia.kit.jobs import Job, JobQueue, JobStatus, Outcome, Run
 from atalaia.kit.jobs.rows import BULK
+from atalaia.kit.notes import note
 from atalaia.kit.tracing import span
 from atalaia.lifecycle import store
 from atalaia.lifecycle.ports import Artefact, History, Registry
@@ -96,7 +97,10 @@ class Training:
     ) -> Job:
         """Queue a training; see `prepare`."""
         payload = self.prepare(session, key, config, inline)
-        return self._queue.enqueue(session, KIND, payload, subject=str(key), priority=priority)
+        job = self._queue.enqueue(session, KIND, payload, subject=str(key), priority=priority)
+        points = None if inline is None else len(inline.values)
+        note(session, "training_requested", str(key), job=job.job_id, config=config.as_json(), inline_points=points)
+        return job
 
     def prepare(
         self, session: Session, key: ModelKey, config: Config, inline: Inline | None, *, may_be_empty: bool = False
@@ -183,6 +187,9 @@ class Training:
         )
         session.add(version)
         self._outbox.publish(session, ModelRegistered(row.key, row.latest, artefact.job_id))
+        told = {"version": version_name(row.latest), "sha256": artefact.sha256, "run_id": run_id}
+        note(session, "version_registered", row.key, stage=version.stage, algorithm=version.algorithm, **told)
+        note(session, "training_completed", row.key, version=version_name(row.latest))
         session.flush()
         self._tell(session, artefact.job_id, row.latest, version.series_count, int(artefact.metrics["points"]))
         return {"model_version": version_name(row.latest)}

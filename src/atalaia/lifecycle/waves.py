@@ -19,6 +19,7 @@ from atalaia.core.ids import new_id
 from atalaia.core.models import ModelKey, Scope, version_name
 from atalaia.kit.database import savepoint
 from atalaia.kit.jobs import Job, JobQueue, JobStatus
+from atalaia.kit.notes import note
 from atalaia.lifecycle import store
 from atalaia.lifecycle.ports import History
 from atalaia.lifecycle.promotion import Promoted, Promotion
@@ -220,6 +221,8 @@ class Waves:
         if busy is not None and not requests:
             raise busy
         ids = self._queue.enqueue_many(session, KIND, requests, priority=priority)
+        for (subject, _), job_id in zip(requests, ids, strict=True):
+            note(session, "training_requested", subject, job=job_id, config=config.as_json())
         return dict(zip([subject for subject, _ in requests], ids, strict=True)), tuple(left_out)
 
     def _promote(self, session: Session, wave: store.WaveRow) -> list[Promoted]:

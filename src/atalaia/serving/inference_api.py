@@ -65,11 +65,17 @@ _index = msgspec.json.Decoder(_IndexIn)
 class InferenceApi:
     """The doors of the protocol that are not hot, and the documentation of those that are."""
 
-    def __init__(self, doors: InferenceDoors, serving: Serving, is_ready: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        doors: InferenceDoors,
+        serving: Serving,
+        is_ready: Callable[[], bool],
+        tell: Callable[[str, str], object] = lambda action, subject: None,
+    ) -> None:
         self._doors = doors
         self._versions = serving.versions
         self._is_ready = is_ready
-        self._repository = _Repository(serving.versions, serving.models)
+        self._repository = _Repository(serving.versions, serving.models, tell)
 
     def router(self) -> APIRouter:
         """Return the doors of V2 and V1."""
@@ -225,7 +231,8 @@ class InferenceApi:
 class _Repository:
     """What can be asked of the models as a whole."""
 
-    def __init__(self, versions: Versions, models: Models) -> None:
+    def __init__(self, versions: Versions, models: Models, tell: Callable[[str, str], object]) -> None:
+        self._tell = tell
         self._versions = versions
         self._models = models
 
@@ -247,6 +254,7 @@ class _Repository:
     def load(self, name: str) -> dict[str, Any]:
         if name != EVERY:
             self._versions.load(name)
+        self._tell("model_reloaded", name)
         return {}
 
     def unload(self, name: str) -> dict[str, Any]:
@@ -256,6 +264,7 @@ class _Repository:
             )
             raise Conflict("model_serves", detail)
         self._versions.forget(name)
+        self._tell("model_unloaded", name)
         return {}
 
 

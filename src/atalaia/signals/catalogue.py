@@ -14,6 +14,7 @@ from atalaia.core.errors import AtalaiaError, Fault, Invalid, Missing
 from atalaia.core.points import NumberArray
 from atalaia.core.series import MAX_ID_CHARACTERS, Fleet, check_id
 from atalaia.kit.database import after_commit, serialize
+from atalaia.kit.notes import note
 from atalaia.signals.rules import BUCKET_SERIES, fleet_of
 from atalaia.signals.settings import SignalsSettings
 from atalaia.signals.store import catalogue as store
@@ -142,6 +143,7 @@ class Catalogue:
             detail = f"a series may have {MAX_LABELS} labels, this would make {len(labels)}"
             raise Invalid("invalid_request", detail, faults=[Fault("/labels", detail)])
         row.labels = labels
+        note(session, "series_labelled", series_id, changed=dict(changed))
         if row.fleet_id is None:
             row.fleet_id = self._place(session, series_id, labels, store.fleet_sizes(session))
         session.flush()
@@ -169,6 +171,7 @@ class Catalogue:
         self._fleet(session, fleet_id, "hand")
         session.flush()
         store.assign(session, fleet_id, wanted)
+        note(session, "fleet_set", fleet_id, series=len(wanted), first=wanted[:20])
         return Fleet(fleet_id, "hand", len(wanted))
 
     def members(self, session: Session, fleet_id: str) -> list[str]:
@@ -190,6 +193,7 @@ class Catalogue:
             self._fleet(session, fleet, "rule")
             session.flush()
             store.assign_range(session, fleet, part * width, (part + 1) * width)
+            note(session, "fleet_gathered", fleet)
         return store.fleet_ids(session)
 
     def _add(self, session: Session, series_ids: Sequence[str], labels: Mapping[str, Mapping[str, str]]) -> None:

@@ -1,6 +1,6 @@
 """All tables of all slices: the schema as the code has it."""
 
-from atalaia.kit import facts, idempotency, leases
+from atalaia.kit import facts, idempotency, leases, notes
 from atalaia.kit.auth import store as auth
 from atalaia.kit.database import Table
 from atalaia.kit.jobs import queue
@@ -12,6 +12,7 @@ WHERE_TABLES_ARE = (
     facts,
     idempotency,
     leases,
+    notes,
     auth,
     queue,
     lifecycle,

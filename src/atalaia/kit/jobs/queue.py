@@ -15,9 +15,11 @@ from sqlalchemy.orm import Session
 from atalaia.core.clock import MICROS, now_us
 from atalaia.core.errors import AtalaiaError, Conflict, Missing, Stale
 from atalaia.core.ids import new_id, new_ids
+from atalaia.kit.acting import acting
 from atalaia.kit.cursors import decode_cursor, encode_cursor, page_of
 from atalaia.kit.database import Database, after_commit, insert_many, serialize
 from atalaia.kit.jobs.rows import BULK, ENDED, Claim, Job, JobRow, JobStatus, Waiting, job_of
+from atalaia.kit.notes import note
 from atalaia.kit.tracing import trace_parent
 
 _CHUNK = 500
@@ -78,6 +80,7 @@ class JobQueue:
             run_at=now,
             cancel_requested=False,
             trace=trace_parent(),
+            asked_by=acting().actor[:256],
             created_at=now,
         )
         session.add(row)
@@ -105,6 +108,7 @@ class JobQueue:
             "run_at": now,
             "cancel_requested": False,
             "trace": trace,
+            "asked_by": acting().actor[:256],
             "created_at": now,
         }
         columns: dict[str, Sequence[Any]] = {name: [value] * len(ids) for name, value in same.items()}
@@ -136,10 +140,10 @@ class JobQueue:
             if row is None:
                 return None
             if row.cancel_requested:  # its worker died, or gave it back, before it noticed
-                _end(row, JobStatus.CANCELLED)
+                _end_badly(session, row, JobStatus.CANCELLED)
                 return None
             if row.attempts >= row.max_attempts:
-                _end(row, JobStatus.FAILED, error=_worker_lost(row.attempts))
+                _end_badly(session, row, JobStatus.FAILED, _worker_lost(row.attempts))
                 return None
             now = now_us()
             lease = new_id("lease")
@@ -191,12 +195,12 @@ class JobQueue:
                 return
             again = retries and row.attempts < row.max_attempts
             if cancelled or (again and row.cancel_requested):
-                _end(row, JobStatus.CANCELLED)
+                _end_badly(session, row, JobStatus.CANCELLED)
             elif again:
                 row.status, row.lease, row.lease_until, row.error = JobStatus.QUEUED, None, None, dict(error)
                 row.run_at = now_us() + int(self._backoff_s * 2 ** (row.attempts - 1) * MICROS)
             else:
-                _end(row, JobStatus.FAILED, error=error)
+                _end_badly(session, row, JobStatus.FAILED, error)
 
     def cancel(self, session: Session, job_id: str) -> Job:
         """Cancel a waiting job at once, ask the worker of a running one to stop.
@@ -212,8 +216,9 @@ class JobQueue:
         if row.status in ENDED:
             raise Conflict("job_finished", f"the job is already {row.status}")
         row.cancel_requested = True
+        note(session, "job_cancel_asked", row.id, kind=row.kind, of=row.subject or "")
         if row.status == JobStatus.QUEUED:
-            _end(row, JobStatus.CANCELLED)
+            _end_badly(session, row, JobStatus.CANCELLED)
         after_commit(session, lambda: self._stop(job_id))
         return job_of(row)
 
@@ -352,6 +357,13 @@ def _end(
     row.result = dict(result) if result is not None else row.result
     row.error = dict(error) if error is not None else None
     row.progress = 1.0 if status == JobStatus.COMPLETED else row.progress
+
+
+def _end_badly(session: Session, row: JobRow, status: JobStatus, error: Mapping[str, Any] | None = None) -> None:
+    """End a job that changed nothing, and note that: good ends are noted by what they change."""
+    _end(row, status, error=error)
+    told = {} if error is None else {"code": error.get("code", ""), "detail": error.get("detail", "")}
+    note(session, f"job_{status.value}", row.id, kind=row.kind, of=row.subject or "", **told)
 
 
 def _worker_lost(attempts: int) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from atalaia.core.errors import AtalaiaError, Broken, Stale
+from atalaia.kit.acting import SYSTEM, acting_as
 from atalaia.kit.database import Database
 from atalaia.kit.jobs.queue import JobQueue, problem
 from atalaia.kit.jobs.rows import Claim
@@ -127,7 +128,8 @@ class Worker:
             return False
         job = claim.job
         told = {"id": job.job_id, "subject": job.subject or "", "attempt": job.attempts}
-        with self._tracing.job(job.kind, job.trace, told):
+        acts = acting_as(SYSTEM, job=job.job_id, asked_by=job.asked_by or SYSTEM)
+        with self._tracing.job(job.kind, job.trace, told), acts:
             self._attempt(claim)
         return True
 
