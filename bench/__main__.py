@@ -6,11 +6,13 @@ They need nothing but the development environment. What stands beside other serv
 import sys
 from collections.abc import Sequence
 
+from bench.audit import audit
 from bench.catch_up import catch_up
 from bench.decoding import decoding
 from bench.fleet_training import train_all
 from bench.history import history
 from bench.ingest import ingest
+from bench.jobs import jobs
 from bench.parts import Part, check_names, run
 from bench.start import help_text, second_run
 from bench.store import commits
@@ -22,16 +24,17 @@ SPINE: dict[str, Part] = {
     "history": history,
 }
 FLEET: dict[str, Part] = {"tick": tick, "decoding": decoding, "commits": commits}
+PRODUCTION: dict[str, Part] = {"jobs": jobs, "audit": audit}
 ALONE: dict[str, Part] = {"train": train_all, "catch_up": catch_up}
 """Parts that take long, and are run only when they are named."""
 
 
 def main(names: Sequence[str]) -> int:
     """Run the named parts, without names all but those that take long; return 1 when a target was missed."""
-    check_names(names, [*SPINE, *FLEET, *ALONE])
+    check_names(names, [*SPINE, *FLEET, *PRODUCTION, *ALONE])
     chosen = list(names) or [*SPINE, *FLEET]
     passed = True
-    for file, parts in (("spine.json", SPINE), ("fleet.json", {**FLEET, **ALONE})):
+    for file, parts in (("spine.json", SPINE), ("fleet.json", {**FLEET, **ALONE}), ("production.json", PRODUCTION)):
         passed &= run(file, {name: part for name, part in parts.items() if name in chosen})
     return 0 if passed else 1
 

@@ -37,7 +37,7 @@ def fleet(series: int = SERIES) -> list[Figure]:
     """Remote write, kept and scored; Arrow and JSON rows, scored only; the same with challengers."""
     every = labels(series)
     ids = [series_id_of(one) for one in every]
-    bodies = [_arrow(series, i) for i in range(ROUNDS)] * REPEATS
+    bodies = [arrow_tick(series, i) for i in range(ROUNDS)] * REPEATS
     with tempfile.TemporaryDirectory() as folder:
         plain, both = Path(folder) / "plain", Path(folder) / "both"
         publish_wave(plain, ids)
@@ -58,18 +58,19 @@ def fleet(series: int = SERIES) -> list[Figure]:
 
 def _rate(server: Server, sent: Sequence[Send], points: int, *, scored: bool = False) -> float:
     """Return points per second of processor time; the first request warms up."""
-    _send(server, sent[0])
+    send(server, sent[0])
     if scored:
         _settle(server)
     before = server.cpu_s()
     for one in sent[1:]:
-        _send(server, one)
+        send(server, one)
     if scored:
         _settle(server)
     return points * (len(sent) - 1) / (server.cpu_s() - before)
 
 
-def _send(server: Server, one: Send) -> None:
+def send(server: Server, one: Send) -> None:
+    """Send a request and read its answer; every answer must be a good one."""
     path, body, headers = one
     place = urlsplit(server.url)
     connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=300)
@@ -98,12 +99,12 @@ def _serving(folder: Path) -> Generator[Server]:
     limits = {"ATALAIA_SERVING__MAX_BATCH_POINTS": "500000", "ATALAIA_MAX_BODY_BYTES": str(128 * 2**20)}
     command = atalaia_command("up", "--data-dir", str(folder), "--port", str(port))
     with running(command, port, {**os.environ, **limits, "ATALAIA_LOG_LEVEL": "warning"}) as server:
-        _calm(server)
+        calm(server)
         yield server
 
 
-def _calm(server: Server, *, share: float = 0.05) -> None:
-    """Wait until the server has done what it does after a start: telling the registry of the wave, say."""
+def calm(server: Server, *, share: float = 0.05) -> None:
+    """Wait until a server has done what it does after a start: telling the registry of the wave, say."""
     calm = 0
     while calm < 3:
         before = server.cpu_s()
@@ -119,7 +120,8 @@ def _remote_write(every: Sequence[Sequence[tuple[str, str]]], i: int) -> Send:
     return "/api/v1/write", body, {"Content-Type": "application/x-protobuf", "Content-Encoding": "snappy"}
 
 
-def _arrow(series: int, i: int) -> Send:
+def arrow_tick(series: int, i: int) -> Send:
+    """Return the request that scores the next value of every series, as an Arrow stream."""
     numbers = np.random.default_rng(i).permutation(series).astype(np.int32) + 1
     values = tick_values(series, i)[numbers - 1]
     columns = {

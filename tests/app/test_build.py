@@ -13,14 +13,15 @@ from atalaia.kit.facts import OutboxRow
 from tests.app.conftest import BuildOne
 from tests.kit.fakes import opened, wait_until
 
-ALWAYS = {"atalaia-facts", "atalaia-events"}
+ALWAYS = {"atalaia-facts", "atalaia-events", "atalaia-audit", "atalaia-audit-export"}
+JOURNAL = {"atalaia-journal", "atalaia-journal-sync"}
 MODELS = {"atalaia-refresh", "atalaia-activity"}
 THREADS: dict[tuple[str, ...], set[str]] = {
     ("api",): ALWAYS,
-    ("predictor",): ALWAYS | MODELS | {"atalaia-learner"},
+    ("predictor",): ALWAYS | MODELS | JOURNAL | {"atalaia-learner"},
     ("worker",): ALWAYS | MODELS | {"atalaia-scoring", "atalaia-worker"},
     ("scheduler",): ALWAYS | {"atalaia-scheduler"},
-    ROLES: ALWAYS | MODELS | {"atalaia-scoring", "atalaia-worker", "atalaia-scheduler"},
+    ROLES: ALWAYS | MODELS | JOURNAL | {"atalaia-scoring", "atalaia-worker", "atalaia-scheduler"},
 }
 
 

@@ -273,10 +273,17 @@ def test_models_without_a_signature_are_told_of(harmed: Settings) -> None:
 
 def test_a_sound_folder_passes(harmed: Settings) -> None:
     findings = diagnose(harmed)
-    assert [finding.check for finding in findings] == ["data folder", "database", "history", "models", "registry"]
+    assert [finding.check for finding in findings] == [
+        "data folder",
+        "database",
+        "objects",
+        "history",
+        "models",
+        "registry",
+    ]
     assert all(finding.ok and not finding.advice for finding in findings), findings
-    assert findings[2].detail == "all blocks are whole; 0 batches wait to be scored"
-    assert findings[3].detail.startswith("1 models in Production")
+    assert findings[3].detail == "all blocks are whole; 0 batches wait to be scored"
+    assert findings[4].detail.startswith("1 models in Production")
 
 
 def test_a_check_up_changes_nothing(harmed: Settings) -> None:
@@ -343,7 +350,14 @@ def test_all_that_is_wrong_is_found_at_once(harmed: Settings) -> None:
         for path in harmed.data_dir.rglob(pattern):
             path.unlink()
     findings = {finding.check: finding.ok for finding in diagnose(harmed)}
-    assert findings == {"data folder": True, "database": True, "history": False, "models": False, "registry": True}
+    assert findings == {
+        "data folder": True,
+        "database": True,
+        "objects": True,
+        "history": False,
+        "models": False,
+        "registry": True,
+    }
 
 
 def test_a_database_of_a_later_release_is_found(harmed: Settings) -> None:

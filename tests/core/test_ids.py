@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atalaia.core import ids
-from atalaia.core.ids import RequestIds, new_id
+from atalaia.core.ids import RequestIds, new_id, new_ids
 
 
 def id_made_at(micros: int) -> str:
@@ -77,3 +77,11 @@ def test_a_millisecond_with_more_requests_than_it_has_ids_begins_anew(monkeypatc
 def test_two_who_make_ids_of_requests_make_different_ones() -> None:
     one, other = RequestIds(), RequestIds()
     assert not {one.new() for _ in range(1_000)} & {other.new() for _ in range(1_000)}
+
+
+def test_many_ids_at_once_are_in_order_and_each_is_new() -> None:
+    found = new_ids("job", 3_000)
+    assert len(set(found)) == 3_000
+    assert found == sorted(found)
+    assert all(len(one) == len(new_id("job")) and one.startswith("job_") for one in found)
+    assert new_ids("job", 0) == []

@@ -1,9 +1,5 @@
 """The disk is full: what was acknowledged stays, what was not is refused, and space is all it takes to go on."""
 
-import os
-import shutil
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,26 +13,8 @@ from tests.journeys.measurements import START_S, STEP_S, assert_problem, wave
 from tests.journeys.servers import NO_RETRY, Server, until
 
 pytestmark = pytest.mark.slow
-SIZE = "12m"
 BATCH = 1_000
 KEY = ModelKey(Scope.SERIES, "pump")
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Mount a small tmpfs."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = shutil.which("mount")
-    if mount is None or os.geteuid() != 0:
-        pytest.skip("only root can mount a tmpfs")
-    done = subprocess.run(
-        [mount, "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", folder], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        pytest.skip(f"mounting a tmpfs is not permitted here: {done.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 def batch(number: int) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def of_a_batch(place: Place) -> int:
 def of_one_point(place: Place) -> int:
     answer = place.serving.predict_now(PointToScore("m17", START_US, 0.0))
     assert answer is not None
-    score = place.serving.score_point_now("m3", START_US, 0.0)
+    score = place.serving.score_point_now("m3", START_US, 0.0)[0]
     assert score is not None
     assert score >= 0
     return of_answers([answer])

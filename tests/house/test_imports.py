@@ -13,9 +13,11 @@ FREE = ("src/atalaia/app/cli/*",)
 LAZY = {
     "src/atalaia/kit/jobs/broker.py": frozenset({"celery", "kombu"}),
     "src/atalaia/kit/jobs/pool.py": frozenset({"celery"}),
+    "src/atalaia/kit/postgres.py": frozenset({"psycopg"}),
     "src/atalaia/connectors/mlflow*": frozenset({"mlflow"}),
     "src/atalaia/kit/tracing.py": frozenset({"opentelemetry"}),
     "src/atalaia/kit/limits.py": frozenset({"redis"}),
+    "src/atalaia/kit/blobs/bucket.py": frozenset({"adlfs", "aiohttp", "fsspec", "gcsfs", "s3fs"}),
     "src/atalaia/lifecycle/plotting.py": frozenset({"matplotlib"}),
 }
 """Heavy packages, each with the only module that may load it late."""

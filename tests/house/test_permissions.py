@@ -73,9 +73,9 @@ def test_only_these_doors_are_public(atalaia: Atalaia) -> None:
     assert public == PUBLIC_DOORS
 
 
-def test_every_permission_but_those_of_rooms_to_come_is_needed_by_a_door(atalaia: Atalaia) -> None:
+def test_every_permission_is_needed_by_a_door(atalaia: Atalaia) -> None:
     needed = {need.permission for *_, need, _ in doors_of(make_app(atalaia)) if need}
-    assert PERMISSIONS.keys() - needed == {"audit.read"}
+    assert PERMISSIONS.keys() - needed == set()
 
 
 def test_the_roles_of_people_grow() -> None:

@@ -1,7 +1,7 @@
 """What the journeys share: a service in this process, with the settings that a test asks for."""
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,9 @@ from atalaia.app.settings import load_settings
 Start = Callable[..., Embedded]
 
 
-@pytest.fixture(autouse=True)
-def plain_log() -> Iterator[None]:
-    """Log plainly: the coloured tracebacks of an unconfigured log take seconds each."""
+@contextmanager
+def log_plainly() -> Generator[None]:
+    """Log without the coloured tracebacks of an unconfigured log, which take seconds each."""
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -28,6 +28,13 @@ def plain_log() -> Iterator[None]:
     )
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture(autouse=True)
+def plain_log() -> Iterator[None]:
+    """Log plainly in every journey."""
+    with log_plainly():
+        yield
 
 
 @pytest.fixture

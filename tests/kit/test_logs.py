@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 import structlog
 
@@ -215,3 +216,34 @@ def test_events_of_many_threads_are_each_written_once_while_others_flush(
     told = lines(capsys)
     assert {line["event"] for line in told} == {"request"}
     assert sorted(line["number"] for line in told) == [n * 10_000 + i for n in range(3) for i in range(2_000)]
+
+
+class _Told(msgspec.Struct):
+    event: str
+    timestamp: str
+    level: str = "info"
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_lines_that_are_made_already_are_written_as_they_are(
+    capsys: pytest.CaptureFixture[str], as_json: bool
+) -> None:
+    configure_logs(as_json=as_json)
+    events = EventLog(as_json=as_json)
+    events.take([_Told("prediction", "2026-01-01T00:00:00Z")], b'{"event":"prediction"}\n')
+    assert capsys.readouterr().err == ""
+    events.flush()
+    written = capsys.readouterr().err
+    assert written == '{"event":"prediction"}\n' if as_json else "prediction" in written
+
+
+def test_made_lines_that_nobody_reads_are_dropped_and_counted(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure_logs(as_json=True)
+    monkeypatch.setattr("atalaia.kit.logs._MOST_WAITING", 0)
+    events = EventLog(as_json=True)
+    for _ in range(3):
+        events.take([_Told("prediction", "")], b"{}\n")
+    events.flush()
+    assert '"count":2' in capsys.readouterr().err

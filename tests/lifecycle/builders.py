@@ -26,7 +26,7 @@ from atalaia.lifecycle.ports import Artefact
 from atalaia.lifecycle.promotion import Promoted
 from atalaia.lifecycle.service import Lifecycle
 from atalaia.lifecycle.settings import LifecycleSettings
-from atalaia.lifecycle.training import Config
+from atalaia.lifecycle.training import KIND, Config
 from atalaia.lifecycle.waves import Queued, Wave
 
 START_US = 1_700_000_000 * MICROS
@@ -136,7 +136,11 @@ class Workshop:
         given: dict[str, Any] = {"inline": None, "priority": 5, **more}
         config = Config(algorithm, given.pop("hyperparameters", {}), given.pop("window_hours", 168.0))
         with self.database.write() as session:
-            return self.lifecycle.training.request(session, key, config, **given).job_id
+            training = self.lifecycle.training
+            if not given.pop("may_be_empty", False):
+                return training.request(session, key, config, **given).job_id
+            payload = training.prepare(session, key, config, None, may_be_empty=True)
+            return self.queue.enqueue(session, KIND, payload, subject=str(key)).job_id
 
     def work(self) -> None:
         """Do all jobs that wait."""

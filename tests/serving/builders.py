@@ -20,6 +20,8 @@ from atalaia.core.errors import Unavailable
 from atalaia.core.models import Deployment, ModelKey, Scope, Stage
 from atalaia.core.points import Group
 from atalaia.core.series import Statistics
+from atalaia.kit.audit.journal import Journal
+from atalaia.kit.audit.settings import AuditSettings
 from atalaia.kit.blobs import Blobs, sha256_of
 from atalaia.kit.database import Database
 from atalaia.kit.facts import Outbox
@@ -35,6 +37,7 @@ from atalaia.serving.doors import PredictionDoors
 from atalaia.serving.inference_api import InferenceApi
 from atalaia.serving.loading import Models
 from atalaia.serving.oip import InferenceDoors
+from atalaia.serving.prediction_log import PredictionLog
 from atalaia.serving.service import PointToScore, Serving
 from atalaia.serving.settings import ServingSettings
 from tests.kit.fakes import open_database
@@ -189,6 +192,18 @@ class Place:
     serving: Serving
     events: EventLog = field(default_factory=EventLog)
     is_ready: bool = True
+    journal: Journal | None = None
+    audit: AuditSettings = field(default_factory=AuditSettings)
+
+    @property
+    def log(self) -> PredictionLog:
+        """What keeps predictions."""
+        return PredictionLog(
+            self.events,
+            logs=self.serving.settings.log_predictions,
+            journal=self.journal,
+            settings=self.audit,
+        )
 
     @property
     def models(self) -> Models:
@@ -199,9 +214,9 @@ class Place:
         """The HTTP doors, as the server puts them up."""
         app = FastAPI()
         install_problems(app)
-        doors = PredictionDoors(self.serving, self.events)
+        doors = PredictionDoors(self.serving, self.log)
         app.include_router(serving_router(self.serving, doors))
-        inference = InferenceDoors(self.serving)
+        inference = InferenceDoors(self.serving, self.log)
         app.include_router(InferenceApi(inference, self.serving, lambda: self.is_ready).router())
         front = Front(app, telemetry=self.telemetry, max_body_bytes=2**20)
         limits: dict[str, Any] = {"max_body_bytes": 2**20, "max_inflight_bytes": 2**22}

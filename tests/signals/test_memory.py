@@ -322,3 +322,19 @@ def test_only_who_follows_can_store(place):
         place.signals.memory.save("somebody else", place.scorer, lambda: None)
     free_lease(place.database)
     assert owner_of(place.database) == place.signals.scoring._owner
+
+
+def test_a_store_out_of_reach_does_not_make_it_forget_what_lies_there(place, monkeypatch):
+    fill(place, 0)
+    before = stored(place)
+
+    def refuse(key, sha256=None):
+        raise Unavailable("blobs_unavailable", "the store is gone", retry_after_s=1)
+
+    memory = Memory(place.database, place.blobs)
+    with monkeypatch.context() as patch:
+        patch.setattr(place.blobs, "get", refuse)
+        with pytest.raises(Unavailable):
+            memory.load(place.scorer, lambda: None)
+    assert stored(place) == before
+    assert memory.load(place.scorer, lambda: None)

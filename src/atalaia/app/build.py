@@ -7,17 +7,20 @@ from functools import partial
 from pathlib import Path
 
 import structlog
+from alembic.util.exc import CommandError
 
-from atalaia.app.entrance import Entrance
+from atalaia.app.entrance import Entrance, database_of
 from atalaia.app.migrations import migrate
 from atalaia.app.settings import ROLES, Settings
-from atalaia.connectors.mlflow import MlflowRegistry
+from atalaia.connectors.mlflow import MlflowRegistry, MlflowServer, Publisher
 from atalaia.core.errors import Fault, Invalid, Unavailable
-from atalaia.kit.blobs import Blobs
-from atalaia.kit.database import Database
+from atalaia.kit.audit.audit import Audit
+from atalaia.kit.blobs import Blobs, Bucket, RemoteBlobs
+from atalaia.kit.database import reason_of
 from atalaia.kit.facts import Outbox
 from atalaia.kit.jobs import JobQueue, Worker
 from atalaia.kit.jobs.broker import Dispatcher
+from atalaia.kit.leases import Lease, owner_name
 from atalaia.kit.logs import EventLog
 from atalaia.kit.privacy import Privacy
 from atalaia.kit.signatures import Signatures
@@ -27,6 +30,7 @@ from atalaia.kit.tracing import Tracing
 from atalaia.lifecycle import tasks as lifecycle_tasks
 from atalaia.lifecycle.deployments import DeploymentList
 from atalaia.lifecycle.service import Lifecycle
+from atalaia.serving.remembered import RememberedDeployments
 from atalaia.serving.service import Serving
 from atalaia.signals import tasks as signals_tasks
 from atalaia.signals.known import KnownSeries
@@ -34,31 +38,45 @@ from atalaia.signals.memory import Memory
 from atalaia.signals.service import Signals
 
 _log = structlog.get_logger(__name__)
+_LEAD_S = 60.0
+"""How long others wait for a scheduler that has fallen silent, on another machine."""
+_MIGRATE_S = 5.0
+"""How often a process that started without the database tries to bring its schema up to date."""
 
 
 class Atalaia:
-    """All of Atalaia in one object. `start` opens roles, `close` ends them."""
+    """All of Atalaia in one object. `start` opens roles, `close` ends them.
 
-    def __init__(self, settings: Settings) -> None:
+    With `may_remember`, a database that cannot be reached is brought up to date later, and until then what serves
+    is what it was: for predictors that have answered from this data folder before.
+    """
+
+    def __init__(self, settings: Settings, *, may_remember: bool = False) -> None:
         self.settings = settings
         self.telemetry = Telemetry()
         self.tracing = Tracing(settings.tracing)
         for name, figure in (("data_disk_free_bytes", "free"), ("data_disk_size_bytes", "total")):
             self.telemetry.gauge(name, partial(_disk, settings.data_dir, figure))
-        self.database = Database(settings.sqlalchemy_url, busy_timeout_s=settings.busy_timeout_s)
-        migrate(self.database)
-        self.entrance = Entrance(self.database, settings, self.telemetry)
-        self.blobs = Blobs(settings.data_dir / "blobs")
+        self.database = database_of(settings)
+        self.deployments = deployments = RememberedDeployments(
+            DeploymentList(self.database), settings.data_dir / "deployments.json"
+        )
+        self._migrator = Loop("schema", self._migrate, every_s=_MIGRATE_S)
+        self._is_migrated = self._try_to_migrate(may_wait=may_remember and deployments.is_there)
+        self.blobs = open_blobs(settings)
+        self.events = EventLog(as_json=settings.log_format == "json")
+        self.audit = self._audit_log()
+        self.entrance = Entrance(self.database, settings, self.telemetry, self.audit.trail)
         self.outbox = Outbox(self.database)
         self.queue = JobQueue(self.database, lease_s=settings.job_lease_s, backoff_s=settings.job_backoff_s)
-        self.registry = MlflowRegistry(settings.data_dir.absolute() / "mlflow")
+        self.registry = open_registry(settings)
         self.signatures = Signatures(settings.signing, settings.data_dir)
         memory = Memory(self.database, self.blobs)
         self.serving = Serving(
             self.database,
             self.blobs,
             self.outbox,
-            DeploymentList(self.database),
+            deployments,
             self.registry,
             KnownSeries(self.database, memory),
             settings.serving,
@@ -86,9 +104,9 @@ class Atalaia:
         }
         self.worker = Worker(self.database, self.queue, works, telemetry=self.telemetry, tracing=self.tracing)
         self.dispatcher = None if settings.broker_url is None else self._dispatcher(tuple(works))
+        self.leader = Lease(self.database, "scheduler", lease_s=_LEAD_S, owner=owner_name())
         self.scheduler = Loop("scheduler", self._schedule, every_s=settings.schedule_every_s)
         self.messenger = Loop("facts", self._deliver, every_s=1.0)
-        self.events = EventLog(as_json=settings.log_format == "json")
         # Often, because while lines are written nobody is answered.
         self.writer = Loop("events", self.events.flush, every_s=0.05)
         self.learner = Loop("learner", self.signals.share, every_s=settings.signals.store_memory_s)
@@ -108,7 +126,9 @@ class Atalaia:
             reason = f"there is no role {', '.join(sorted(unknown))}; choose from {', '.join(ROLES)}"
             raise Invalid("invalid_settings", reason, faults=[Fault("/role", reason)])
         self.roles = frozenset(roles)
+        self.audit.start(roles, self.settings)
         self.entrance.start()
+        self.deployments.writes = "predictor" in self.roles
         if "worker" in self.roles:  # before those who verify look for it
             self.signatures.prepare()
         if self.roles & {"predictor", "worker"}:
@@ -124,6 +144,8 @@ class Atalaia:
             self.scheduler.start()
         if self.dispatcher is not None:
             self.dispatcher.start()
+        if not self._is_migrated:
+            self._migrator.start()
         self.outbox.deliver_by(self.messenger.wake)
         self.messenger.start()
         self.writer.start()
@@ -133,18 +155,33 @@ class Atalaia:
         """Stop everything in order: nothing new begins, what runs ends or is given back."""
         self.is_ready = False
         self.entrance.stop()
+        self._migrator.stop()
         self.scheduler.stop()
+        self.leader.release()
         self.worker.stop()
         if self.dispatcher is not None:
             self.dispatcher.stop()
         self.learner.stop()
         self.signals.stop()
         self.messenger.stop()
+        self.outbox.release()
         self.serving.stop()
+        self.audit.stop()
         self.writer.stop()
         self.events.flush()
         self.tracing.close()
         self.database.close()
+
+    def _audit_log(self) -> Audit:
+        return Audit(
+            self.settings.data_dir,
+            self.database,
+            self.blobs,
+            self.settings.audit,
+            self.telemetry,
+            names_of=lambda numbers: self.serving.names_of(numbers),
+            forward=self.events.take if self.settings.serving.log_predictions else None,
+        )
 
     def _dispatcher(self, kinds: tuple[str, ...]) -> Dispatcher:
         assert self.settings.broker_url is not None
@@ -152,7 +189,25 @@ class Atalaia:
         self.telemetry.gauge("jobs_queue_messages", lambda: dispatcher.messages)
         return dispatcher
 
+    def _try_to_migrate(self, *, may_wait: bool) -> bool:
+        try:
+            migrate(self.database)
+        except Unavailable as error:
+            _log.warning("database_not_migrated", detail=error.detail, reason=reason_of(error))
+            if not may_wait or isinstance(error.__cause__, CommandError):
+                raise
+            return False
+        return True
+
+    def _migrate(self) -> bool:
+        if not self._is_migrated:
+            self._is_migrated = self._try_to_migrate(may_wait=True)
+        return False
+
     def _schedule(self) -> bool:
+        """Queue what is due, in the one process that leads; the others look whether it still does."""
+        if not self.leader.held():
+            return False
         signals_tasks.schedule(self.signals, self.queue)
         if self.dispatcher is not None:
             self.dispatcher.sweep()
@@ -177,7 +232,33 @@ def opened(settings: Settings) -> Generator[Atalaia]:
         atalaia.database.close()
 
 
-def build(settings: Settings) -> Atalaia:
+def open_blobs(settings: Settings) -> Blobs:
+    """Return where objects are kept: a folder in the data folder, or a bucket behind copies there.
+
+    Raises
+    ------
+    Invalid
+        When the URL is none of a bucket, or the package for it is not installed.
+    """
+    if settings.blobs_url is None:
+        return Blobs(settings.data_dir / "blobs")
+    given = settings.blobs
+    return RemoteBlobs(
+        Bucket(settings.blobs_url, given),
+        settings.data_dir / "copies",
+        cache_bytes=given.cache_bytes,
+        parallel_reads=given.parallel_reads,
+    )
+
+
+def open_registry(settings: Settings) -> Publisher:
+    """Return the model registry: a folder in the data folder, or an MLflow server."""
+    if settings.registry_url is None:
+        return MlflowRegistry(settings.data_dir.absolute() / "mlflow")
+    return MlflowServer(settings.registry_url, settings.registry, settings.blobs)
+
+
+def build(settings: Settings, *, may_remember: bool = False) -> Atalaia:
     """Put Atalaia together on the data folder of `settings`; its schema is brought up to date.
 
     Raises
@@ -187,7 +268,7 @@ def build(settings: Settings) -> Atalaia:
     """
     try:
         Path(settings.data_dir).mkdir(parents=True, exist_ok=True)
-        return Atalaia(settings)
+        return Atalaia(settings, may_remember=may_remember)
     except OSError as error:
         detail = f"the data folder {settings.data_dir} cannot be used: {error.strerror}: {error.filename}"
         raise Unavailable("database_unavailable", detail) from error

@@ -17,13 +17,14 @@ import uvicorn
 from sqlalchemy import text
 
 from atalaia.app.build import Atalaia, build
+from atalaia.app.entrance import database_of
 from atalaia.app.pool import open_pool
 from atalaia.app.server import make_app, with_front
 from atalaia.app.settings import ROLES, Settings
 from atalaia.core.errors import AtalaiaError, Conflict, Denied, Unavailable
 from atalaia.core.models import artefact_key
 from atalaia.kit.auth.permissions import Role
-from atalaia.kit.database import Database
+from atalaia.kit.database import reason_of
 from atalaia.kit.logs import configure_logs
 from atalaia.kit.signatures import Verdict
 from atalaia.kit.web.hot_protocol import HotProtocol
@@ -48,7 +49,7 @@ def _run(settings: Settings, roles: tuple[str, ...]) -> None:
     signal.signal(signal.SIGTERM, _leave)
     tls = tls_files(settings.tls)
     listener = _listen(settings)
-    atalaia = build(settings)
+    atalaia = build(settings, may_remember=roles == ("predictor",))
     pool = open_pool(atalaia) if atalaia.dispatcher is not None and "worker" in roles else None
     try:
         if tls is not None:
@@ -223,7 +224,13 @@ def diagnose(settings: Settings) -> list[Finding]:
     findings = [
         _finding("data folder", lambda: _check_folder(settings), "make the folder writable, free some space")
     ]
-    findings.append(_finding("database", lambda: _check_database(settings), "stop the service, restore a backup"))
+    findings.append(
+        _finding(
+            "database",
+            lambda: _check_database(settings),
+            "start it; if it is damaged, restore a backup",
+        )
+    )
     if not all(finding.ok for finding in findings):
         return findings
     try:
@@ -232,6 +239,8 @@ def diagnose(settings: Settings) -> list[Finding]:
         advice = "start the release of Atalaia that wrote it, or a later one"
         return [*findings, Finding("schema", False, error.detail, advice)]
     try:
+        advice = "look at the object store, its network and our keys to it; copies of objects answer meanwhile"
+        findings.append(_finding("objects", atalaia.blobs.check, advice))
         findings.append(
             _finding("history", lambda: _check_blocks(atalaia), "restore the named blocks from a backup")
         )
@@ -253,7 +262,8 @@ def _finding(check: str, look: Callable[[], str], advice: str) -> Finding:
     try:
         return Finding(check, True, look())
     except AtalaiaError as error:
-        return Finding(check, False, error.detail, advice)
+        reason = reason_of(error)
+        return Finding(check, False, f"{error.detail} ({reason})" if reason else error.detail, advice)
     except OSError as error:
         return Finding(check, False, f"{error.strerror}: {error.filename}", advice)
 
@@ -266,7 +276,7 @@ def _check_folder(settings: Settings) -> str:
 
 
 def _check_database(settings: Settings) -> str:
-    database = Database(settings.sqlalchemy_url, busy_timeout_s=settings.busy_timeout_s)
+    database = database_of(settings)
     try:
         with database.read() as session:
             if database.is_sqlite:

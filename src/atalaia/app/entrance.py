@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from atalaia.app.migrations import migrate
 from atalaia.app.settings import Settings
 from atalaia.connectors.oidc import ProviderDocuments
+from atalaia.kit.audit.trail import Trail
 from atalaia.kit.auth.access import Access
 from atalaia.kit.auth.gate import Gate, check_networks
-from atalaia.kit.auth.ports import AuditSink, LoggedAudit
 from atalaia.kit.auth.users import Users
 from atalaia.kit.database import Database
 from atalaia.kit.limits import RateLimits
@@ -21,21 +21,19 @@ class Entrance:
     Parameters
     ----------
     audit
-        Is told of logins and of every change of access; None writes lines to the log.
+        Is told of logins, of every change of access, and of callers who may not.
     """
 
-    def __init__(
-        self, database: Database, settings: Settings, telemetry: Telemetry, audit: AuditSink | None = None
-    ) -> None:
+    def __init__(self, database: Database, settings: Settings, telemetry: Telemetry, audit: Trail) -> None:
         check_networks(settings.trusted_proxies)
         self.is_on = settings.auth.mode == "on"
         is_limited = settings.limits.mode == "on" or (settings.limits.mode == "auto" and self.is_on)
         self.access = Access(database, settings.auth, settings.data_dir, telemetry, ProviderDocuments())
-        self.users = Users(database, self.access, audit or LoggedAudit(), telemetry)
+        self.users = Users(database, self.access, audit, telemetry)
         self.limits = RateLimits(settings.limits, telemetry) if is_limited else None
         self.is_guarded = self.is_on or is_limited
         access = self.access if self.is_on else None
-        self.gate = Gate(access, self.limits, telemetry, settings.trusted_proxies)
+        self.gate = Gate(access, self.limits, telemetry, settings.trusted_proxies, audit.refused)
 
     def start(self) -> None:
         """Begin to watch who is kept out, and to share counts."""
@@ -51,13 +49,18 @@ class Entrance:
             self.limits.stop()
 
 
+def database_of(settings: Settings) -> Database:
+    """Return the database that the settings name."""
+    return Database(settings.sqlalchemy_url, busy_timeout_s=settings.busy_timeout_s, settings=settings.database)
+
+
 @contextmanager
 def local_users(settings: Settings) -> Generator[Users]:
     """Open the users in the database of `settings`, for whoever may write it; no service needs to run."""
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    database = Database(settings.sqlalchemy_url, busy_timeout_s=settings.busy_timeout_s)
+    database = database_of(settings)
     try:
         migrate(database)
-        yield Entrance(database, settings, Telemetry()).users
+        yield Entrance(database, settings, Telemetry(), Trail(database)).users
     finally:
         database.close()

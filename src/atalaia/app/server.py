@@ -19,6 +19,7 @@ from atalaia.app.build import Atalaia, build
 from atalaia.app.settings import Settings
 from atalaia.connectors.prometheus import RemoteWriteDoor, WriteLimits, write_router
 from atalaia.core.errors import AtalaiaError, Missing, Unavailable
+from atalaia.kit.audit.api import audit_router
 from atalaia.kit.auth.api import auth_router
 from atalaia.kit.auth.permissions import PUBLIC, needs
 from atalaia.kit.auth.routes import describe, guard, pass_gate
@@ -28,11 +29,13 @@ from atalaia.kit.web.hot import HotFront
 from atalaia.kit.web.middleware import Front
 from atalaia.kit.web.problems import ProblemOut, install_problems
 from atalaia.lifecycle import api as lifecycle_api
+from atalaia.lifecycle.schemas import PlotOut
 from atalaia.lifecycle.training import KIND as TRAINING
 from atalaia.serving import api as serving_api
 from atalaia.serving.doors import PredictionDoors
 from atalaia.serving.inference_api import InferenceApi
 from atalaia.serving.oip import InferenceDoors
+from atalaia.serving.prediction_log import PredictionLog
 from atalaia.serving.schemas import BatchColumns, BatchIn, BatchNumbers, PredictIn
 from atalaia.signals import api as signals_api
 from atalaia.signals.doors import PointDoors
@@ -46,6 +49,7 @@ _NOT_SEEN_BY_FASTAPI = (
     BatchIn,
     BatchColumns,
     BatchNumbers,
+    PlotOut,
     ProblemOut,
 )
 _STATIC = "/docs/static"
@@ -74,8 +78,9 @@ def make_app(atalaia: Atalaia) -> FastAPI:
     guard(app, entrance.gate)
     app.include_router(_system_router(atalaia))
     if "predictor" in atalaia.roles:
-        app.include_router(serving_api.serving_router(atalaia.serving, _prediction_doors(atalaia)))
-        inference_api = InferenceApi(_inference_doors(atalaia), atalaia.serving, lambda: atalaia.is_ready)
+        tell = atalaia.audit.trail.did
+        app.include_router(serving_api.serving_router(atalaia.serving, _prediction_doors(atalaia), tell))
+        inference_api = InferenceApi(_inference_doors(atalaia), atalaia.serving, lambda: atalaia.is_ready, tell)
         app.include_router(inference_api.router())
     if "api" in atalaia.roles:
         app.include_router(auth_router(entrance.users, entrance.access, entrance.gate))
@@ -131,7 +136,7 @@ def hot_routes(atalaia: Atalaia) -> list[HotRoute]:
 
 
 def _inference_doors(atalaia: Atalaia) -> InferenceDoors:
-    return InferenceDoors(atalaia.serving)
+    return InferenceDoors(atalaia.serving, _prediction_log(atalaia))
 
 
 def _write_door(atalaia: Atalaia) -> RemoteWriteDoor:
@@ -148,7 +153,13 @@ def _write_door(atalaia: Atalaia) -> RemoteWriteDoor:
 
 
 def _prediction_doors(atalaia: Atalaia) -> PredictionDoors:
-    return PredictionDoors(atalaia.serving, atalaia.events)
+    return PredictionDoors(atalaia.serving, _prediction_log(atalaia))
+
+
+def _prediction_log(atalaia: Atalaia) -> PredictionLog:
+    settings, journal = atalaia.settings, atalaia.audit.journal
+    logs = settings.serving.log_predictions
+    return PredictionLog(atalaia.events, logs=logs, journal=journal, settings=settings.audit)
 
 
 def openapi_document() -> dict[str, Any]:
@@ -177,6 +188,7 @@ def _control_plane(atalaia: Atalaia) -> list[APIRouter]:
         signals_api.anomalies_router(atalaia.signals),
         jobs_router(*jobs, "/api/v1/training/jobs", (TRAINING,)),
         jobs_router(*jobs, "/api/v1/jobs"),
+        audit_router(atalaia.database),
         lifecycle_api.training_router(atalaia.lifecycle),
         lifecycle_api.models_router(atalaia.lifecycle, fleet_of),
         lifecycle_api.deployments_router(atalaia.lifecycle, fleet_of),
@@ -206,10 +218,11 @@ def _system_router(atalaia: Atalaia) -> APIRouter:
     @router.get("/api/v1/readiness")
     @needs(PUBLIC)
     def readiness() -> dict[str, str]:
-        """Answer once models are loaded and the database can be read."""
+        """Answer once models are loaded and the database can be read; a lone predictor does not need it."""
         if not atalaia.is_ready:
             raise Unavailable("not_ready", "the service is starting or stopping", retry_after_s=1)
-        atalaia.signals.lag()
+        if atalaia.roles != frozenset({"predictor"}):
+            atalaia.signals.lag()
         return {"status": "ready"}
 
     @router.get("/metrics", response_class=Response)

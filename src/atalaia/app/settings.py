@@ -17,8 +17,12 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from atalaia.connectors.mlflow.settings import RegistrySettings
 from atalaia.core.errors import Fault, Invalid
+from atalaia.kit.audit.settings import AuditSettings
 from atalaia.kit.auth.settings import AuthSettings
+from atalaia.kit.blobs import BlobsSettings
+from atalaia.kit.database_settings import DatabaseSettings
 from atalaia.kit.limits import LimitSettings
 from atalaia.kit.privacy import PrivacySettings
 from atalaia.kit.signatures import SigningSettings
@@ -56,6 +60,14 @@ class Settings(BaseSettings):
     database_url: str | None = Field(
         default=None, description="SQLAlchemy URL of the database; unset is a SQLite file in the data folder."
     )
+    database: DatabaseSettings = Field(default_factory=DatabaseSettings, description="Connections to PostgreSQL.")
+    blobs_url: str | None = Field(
+        default=None,
+        description="Bucket of models and history: s3://, abfs:// or gs://; unset is a folder in the data folder.",
+    )
+    registry_url: str | None = Field(
+        default=None, description="Address of an MLflow server; unset is a registry in the data folder."
+    )
     busy_timeout_s: float = Field(default=10.0, gt=0, description="How long a writer waits for another.")
     max_body_bytes: int = Field(default=32 * 2**20, ge=1024, description="Size of the largest body that is read.")
     max_inflight_bytes: int = Field(
@@ -87,9 +99,12 @@ class Settings(BaseSettings):
     )
     tls: TlsSettings = Field(default_factory=TlsSettings, description="Certificates of the HTTP doors.")
     auth: AuthSettings = Field(default_factory=AuthSettings, description="Who may call.")
+    audit: AuditSettings = Field(default_factory=AuditSettings, description="What is kept of what was done.")
     limits: LimitSettings = Field(default_factory=LimitSettings, description="How often each caller may call.")
     privacy: PrivacySettings = Field(default_factory=PrivacySettings, description="Data of people.")
     signing: SigningSettings = Field(default_factory=SigningSettings, description="Signatures of models.")
+    blobs: BlobsSettings = Field(default_factory=BlobsSettings, description="How to reach the bucket.")
+    registry: RegistrySettings = Field(default_factory=RegistrySettings, description="The MLflow server.")
     signals: SignalsSettings = Field(default_factory=SignalsSettings, description="Points, history and anomalies.")
     lifecycle: LifecycleSettings = Field(default_factory=LifecycleSettings, description="Training and promotion.")
     serving: ServingSettings = Field(default_factory=ServingSettings, description="Loading models and answering.")
@@ -111,6 +126,25 @@ class Settings(BaseSettings):
     def sqlalchemy_url(self) -> str:
         """The URL of the database in use."""
         return self.database_url or f"sqlite:///{self.data_dir.absolute() / 'atalaia.db'}"
+
+
+def mlflow_environment(settings: Settings) -> dict[str, str]:
+    """Return what MLflow's own client reads from the environment when it speaks to a server."""
+    if settings.registry_url is None:
+        return {}
+    given = settings.registry
+    secrets = {
+        "MLFLOW_TRACKING_USERNAME": given.user,
+        "MLFLOW_TRACKING_PASSWORD": given.password.get_secret_value() if given.password else None,
+        "MLFLOW_TRACKING_TOKEN": given.token.get_secret_value() if given.token else None,
+    }
+    return {
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": str(max(1, round(given.timeout_s))),
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(given.attempts - 1),
+        "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+        "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",  # it may name hours
+        **{name: value for name, value in secrets.items() if value is not None},
+    }
 
 
 def load_settings(overrides: Mapping[str, Any] | None = None) -> Settings:
@@ -138,6 +172,7 @@ def load_settings(overrides: Mapping[str, Any] | None = None) -> Settings:
     try:
         settings = Settings(**nested)
         if not faults:
+            os.environ.update(mlflow_environment(settings))
             return settings
     except ValidationError as error:
         faults += [Fault("/" + "/".join(map(str, e["loc"])), str(e["msg"])) for e in error.errors()]

@@ -46,3 +46,12 @@ def new_id(prefix: str) -> str:
     """Return a new identifier ``<prefix>_<26 characters>``."""
     number = (now_us() // 1000) << 80 | secrets.randbits(80)
     return f"{prefix}_{''.join([_PAIRS[(number >> shift) & 1023] for shift in _SHIFTS])}"
+
+
+def new_ids(prefix: str, count: int) -> list[str]:
+    """Return new identifiers in their order, as `new_id` makes them one by one; the random part counts up."""
+    found: list[str] = []
+    while len(found) < count:
+        begin = new_id(prefix)[:-4]
+        found += [begin + _PAIRS[n >> 10] + _PAIRS[n & 1023] for n in range(min(count - len(found), _COUNTS))]
+    return found

@@ -86,8 +86,13 @@ PROBLEMS: dict[str, tuple[Kind, str]] = {
     "database_busy": (Kind.UNAVAILABLE, "The database is locked by another writer."),
     "database_unavailable": (Kind.UNAVAILABLE, "The database cannot be reached or read."),
     "disk_full": (Kind.UNAVAILABLE, "No space is left; nothing was kept."),
+    "blobs_unavailable": (Kind.UNAVAILABLE, "The store of objects cannot be reached, or refuses us."),
     "model_not_loaded": (Kind.UNAVAILABLE, "The model in Production can be loaded from nowhere."),
     "registry_unavailable": (Kind.UNAVAILABLE, "The model registry (MLflow) cannot be reached or read."),
+    "audit_unavailable": (
+        Kind.UNAVAILABLE,
+        "Predictions must be kept (`audit.required`), and cannot be right now.",
+    ),
     "broker_unavailable": (Kind.UNAVAILABLE, "RabbitMQ does not answer; jobs wait in the database meanwhile."),
     "not_ready": (Kind.UNAVAILABLE, "The service is still starting."),
     "issuer_unavailable": (Kind.UNAVAILABLE, "The issuer of foreign tokens cannot be asked for its keys."),

@@ -3,6 +3,11 @@
 Delivery is at least once and in order. A handler that has acted on a fact leaves a receipt and is not called for
 it again, unless the process dies between the two. A handler that fails is tried again after a pause that grows,
 and holds back nobody else.
+
+Of several processes one delivers, whoever holds the lease; the others look again a moment later. So each handler is
+called in one process, not in each, and every process must have subscribed the same handlers: `build` sees to that.
+What each process must learn by itself it looks up, as serving does with promotions; `on_publish` only makes that
+sooner. A handler that takes longer than the lease may meet itself in another process.
 """
 
 import json
@@ -16,8 +21,10 @@ from sqlalchemy import JSON, BigInteger, ForeignKey, Integer, String, delete, se
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from atalaia.core.clock import MICROS, now_us
+from atalaia.core.errors import AtalaiaError
 from atalaia.core.facts import FACTS, Fact
-from atalaia.kit.database import AutoId, Database, Table, after_commit
+from atalaia.kit.database import AutoId, Database, Table, after_commit, insert_missing
+from atalaia.kit.leases import Lease
 
 _log = structlog.get_logger(__name__)
 _BATCH = 200
@@ -52,10 +59,19 @@ class ReceiptRow(Table):
 
 
 class Outbox:
-    """Takes facts in, hands them to the handlers of this process."""
+    """Takes facts in, hands them to the handlers of this process while it holds the lease.
 
-    def __init__(self, database: Database) -> None:
+    Parameters
+    ----------
+    lease_s
+        How long others wait for a process that has fallen silent while it delivered.
+    owner
+        Who delivers; by default this process.
+    """
+
+    def __init__(self, database: Database, *, lease_s: float = 15.0, owner: str | None = None) -> None:
         self._database = database
+        self._lease = Lease(database, "facts", lease_s=lease_s, owner=owner)
         self._handlers: dict[str, list[tuple[str, Handler]]] = {}
         self._wakers: dict[str, list[Callable[[], object]]] = {}
         self._lock = threading.Lock()
@@ -96,11 +112,17 @@ class Outbox:
             try:
                 self._asked.clear()
                 settled += self._deliver()
+            except AtalaiaError as error:  # the database is down, say
+                _log.warning("facts_not_delivered", code=error.code, detail=error.detail)
             except Exception:
                 _log.exception("facts_not_delivered")
             finally:
                 self._lock.release()
         return settled
+
+    def release(self) -> None:
+        """Let another process deliver at once."""
+        self._lease.release()
 
     def forget(self, session: Session, older_than_us: int) -> None:
         """Delete delivered facts older than the given moment, with their receipts."""
@@ -110,10 +132,17 @@ class Outbox:
 
     def _deliver(self) -> int:
         settled = 0
-        while rows := self._waiting():
-            failed = [row for row in rows if not self._handle(row)]
-            self._settle([row for row in rows if row not in failed], failed)
-            settled += len(rows) - len(failed)
+        if not self._waiting():  # the usual case costs no lease
+            return settled
+        while self._lease.held() and (rows := self._waiting()):  # read after it was taken: no other delivers them
+            done: list[OutboxRow] = []
+            failed: list[OutboxRow] = []
+            for row in rows:
+                if not self._lease.held():
+                    break
+                (done if self._handle(row) else failed).append(row)
+            self._settle(done, failed)
+            settled += len(done)
         return settled
 
     def _waiting(self) -> list[OutboxRow]:
@@ -149,7 +178,7 @@ class Outbox:
             _log.exception("fact_handler_failed", handler=name, fact=row.name, payload=json.dumps(row.payload))
             return False
         with self._database.write() as session:
-            session.merge(ReceiptRow(fact_id=row.id, handler=name))
+            insert_missing(session, ReceiptRow, [{"fact_id": row.id, "handler": name}], ("fact_id", "handler"))
         return True
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from atalaia.core.clock import now_us
 from atalaia.core.errors import Fault, Invalid
-from atalaia.kit.database import Table
+from atalaia.kit.database import Table, serialize
 
 
 class IdempotencyRow(Table):
@@ -41,6 +41,9 @@ def once(
     if not key:
         return act()
     fingerprint = hashlib.sha256(body).hexdigest()
+    serialize(
+        session, f"idempotency {key} {route}"
+    )  # the same request at the same time waits for this one's answer
     known = session.get(IdempotencyRow, (key, route))
     if known is not None:
         if known.fingerprint != fingerprint:

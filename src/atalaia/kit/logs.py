@@ -3,7 +3,7 @@
 import logging
 import sys
 from collections import deque
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -73,6 +73,7 @@ class EventLog:
     def __init__(self, *, as_json: bool = False) -> None:
         self._as_json = as_json
         self._waiting: deque[dict[str, Any] | msgspec.Struct] = deque(maxlen=_MOST_WAITING)
+        self._encoded: deque[tuple[int, bytes]] = deque()
         self._dropped = 0
 
     def add(self, event: str, **told: Any) -> None:
@@ -86,8 +87,19 @@ class EventLog:
             self._dropped += 1
         self._waiting.append(told)
 
+    def take(self, events: Sequence[msgspec.Struct], lines: bytes) -> None:
+        """Write events soon whose lines of JSON somebody else has made already, for a purpose of their own."""
+        if not self._as_json:
+            for told in events:
+                self.put(told)
+        elif sum(count for count, _ in tuple(self._encoded)) > _MOST_WAITING:  # whoever reads our lines is slow
+            self._dropped += len(events)
+        else:
+            self._encoded.append((len(events), lines))
+
     def flush(self) -> bool:
         """Write what was gathered."""
+        self._write_encoded()
         events: list[dict[str, Any] | msgspec.Struct] = []
         with suppress(IndexError):  # not more than there are now: others go on adding
             for _ in range(len(self._waiting)):
@@ -107,6 +119,15 @@ class EventLog:
             del plain["timestamp"], plain["level"]
             structlog.get_logger("atalaia.events").info(plain.pop("event"), **plain)
         return False
+
+    def _write_encoded(self) -> None:
+        is_wanted = logging.getLogger().isEnabledFor(logging.INFO)
+        for _ in range(len(self._encoded)):
+            _, lines = self._encoded.popleft()
+            if is_wanted:
+                sys.stderr.write(lines.decode())
+        if is_wanted:
+            sys.stderr.flush()
 
 
 def _without_colour(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

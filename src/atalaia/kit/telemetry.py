@@ -105,6 +105,15 @@ METRICS: tuple[MetricName, ...] = (
     MetricName("login_failures_total", "counter", (), "Logins that failed."),
     MetricName("requests_limited_total", "counter", ("limit",), "Requests refused because there were too many."),
     MetricName("rate_limits_shared", "gauge", (), "1 while processes share the counts of limits, 0 otherwise."),
+    MetricName("audit_predictions_total", "counter", (), "Predictions written to the journal of the audit log."),
+    MetricName(
+        "audit_predictions_lost_total",
+        "counter",
+        (),
+        "Predictions that could not be kept while nothing was written.",
+    ),
+    MetricName("audit_events_waiting", "gauge", (), "Events of the audit trail that are not in the database yet."),
+    MetricName("audit_events_lost_total", "counter", (), "Events of the audit trail that memory had no room for."),
     MetricName("jobs_attempted_total", "counter", ("kind", "how"), "Attempts at jobs, by how they ended."),
 )
 _MADE_ELSEWHERE = ("http_request", "process_")

@@ -25,7 +25,13 @@ from atalaia.lifecycle.waves import Queued, Wave
 
 FleetOf = Callable[[str], str | None]
 _PNG: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"image/png": {}}, "description": "The picture, or its data."}
+    200: {
+        "content": {
+            "image/png": {"schema": {"type": "string", "format": "binary"}},
+            "application/json": {"schema": {"$ref": "#/components/schemas/PlotOut"}},
+        },
+        "description": "The picture, or its data.",
+    }
 }
 
 

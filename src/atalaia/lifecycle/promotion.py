@@ -10,6 +10,7 @@ from atalaia.core.facts import ChallengerChanged, Fact, ModelPromoted, ModelRegi
 from atalaia.core.models import ModelKey, Stage, version_name
 from atalaia.kit.database import Database
 from atalaia.kit.facts import Outbox
+from atalaia.kit.notes import note
 from atalaia.lifecycle import store
 from atalaia.lifecycle.ports import Registry
 from atalaia.lifecycle.trust import Trust
@@ -66,6 +67,10 @@ class Promotion:
         version.stage, version.promoted_at = Stage.PRODUCTION.value, now
         model.production, model.revision = number, store.next_revision(session)
         self._outbox.publish(session, ModelPromoted(model.key, number, previous or 0, archive_previous))
+        action = "model_rolled_back" if previous is not None and number < previous else "model_promoted"
+        stage = (Stage.ARCHIVED if archive_previous else Stage.STAGING).value if previous else None
+        versions = {"version": version_name(number), "previous": version_name(previous) if previous else None}
+        note(session, action, model.key, **versions, previous_stage=stage, sha256=version.sha256)
         return Promoted(key, number, previous, now)
 
     def challenge(self, session: Session, key: ModelKey, number: int | None) -> Challenged:
@@ -87,6 +92,10 @@ class Promotion:
             raise Conflict("nothing_to_challenge", f"no version of {key} is in Production; promote one first")
         model.challenger, model.revision = number, store.next_revision(session)
         self._outbox.publish(session, ChallengerChanged(model.key, number or 0))
+        if number is None:
+            note(session, "challenger_cleared", model.key)
+        else:
+            note(session, "challenger_set", model.key, version=version_name(number))
         return Challenged(key, model.production, number)
 
     def _staged(

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from atalaia.core.clock import from_us
 from atalaia.core.models import Deployment, ModelKey, ModelVersion, Stage, Statement
-from atalaia.kit.database import Table
+from atalaia.kit.database import Table, insert_missing
 
 _CHUNK = 500
 
@@ -94,7 +94,17 @@ class RevisionRow(Table):
 
 def lock_model(session: Session, key: ModelKey) -> ModelRow | None:
     """Return the row of a model and hold it until the transaction ends."""
-    return session.scalar(select(ModelRow).where(ModelRow.key == str(key)).with_for_update())
+    query = select(ModelRow).where(ModelRow.key == str(key)).with_for_update()
+    return session.scalar(query.execution_options(populate_existing=True))
+
+
+def lock_or_add_model(session: Session, key: ModelKey, now_us: int) -> ModelRow:
+    """Return the row of a model, added if there is none, and hold it until the transaction ends."""
+    row = {"key": str(key), "latest": 0, "revision": 0, "created_at": now_us}
+    insert_missing(session, ModelRow, [row], ("key",))
+    model = lock_model(session, key)
+    assert model is not None
+    return model
 
 
 def lock_models(session: Session, keys: Sequence[str]) -> dict[str, ModelRow]:
@@ -105,18 +115,17 @@ def lock_models(session: Session, keys: Sequence[str]) -> dict[str, ModelRow]:
     found: dict[str, ModelRow] = {}
     for start in range(0, len(keys), _CHUNK):
         chosen = select(ModelRow).where(ModelRow.key.in_(sorted(keys)[start : start + _CHUNK]))
-        found.update({row.key: row for row in session.scalars(chosen.order_by(ModelRow.key).with_for_update())})
+        query = chosen.order_by(ModelRow.key).with_for_update().execution_options(populate_existing=True)
+        found.update({row.key: row for row in session.scalars(query)})
     return found
 
 
 def next_revision(session: Session) -> int:
     """Return the number of the next change of any deployment."""
+    insert_missing(session, RevisionRow, [{"id": 1, "value": 0}], ("id",))
     session.execute(update(RevisionRow).where(RevisionRow.id == 1).values(value=RevisionRow.value + 1))
-    row = session.scalar(select(RevisionRow).where(RevisionRow.id == 1).execution_options(populate_existing=True))
-    if row is None:
-        session.add(RevisionRow(id=1, value=1))
-        return 1
-    return row.value
+    query = select(RevisionRow.value).where(RevisionRow.id == 1)
+    return session.scalars(query).one()
 
 
 def versions_of(session: Session, keys: Sequence[str]) -> list[VersionRow]:
@@ -163,7 +172,8 @@ def wave_fleet_of_job(session: Session, job_id: str) -> WaveFleetRow | None:
 
 def lock_wave(session: Session, wave_id: str) -> WaveRow | None:
     """Return a wave and hold it until the transaction ends."""
-    return session.scalar(select(WaveRow).where(WaveRow.id == wave_id).with_for_update())
+    query = select(WaveRow).where(WaveRow.id == wave_id).with_for_update()
+    return session.scalar(query.execution_options(populate_existing=True))
 
 
 def version_of(row: VersionRow) -> ModelVersion:

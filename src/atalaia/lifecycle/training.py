@@ -16,9 +16,11 @@ from atalaia.core.models import ModelKey, Scope, Stage, Statement, artefact_key,
 from atalaia.core.points import FloatArray, Group, IntArray
 from atalaia.core.series import check_id
 from atalaia.kit.blobs import Blobs, sha256_of
+from atalaia.kit.database import serialize
 from atalaia.kit.facts import Outbox
 from atalaia.kit.jobs import Job, JobQueue, JobStatus, Outcome, Run
 from atalaia.kit.jobs.rows import BULK
+from atalaia.kit.notes import note
 from atalaia.kit.signatures import Signatures
 from atalaia.kit.tracing import span
 from atalaia.lifecycle import store
@@ -95,10 +97,18 @@ class Training:
         config: Config,
         inline: Inline | None,
         priority: int,
-        *,
-        may_be_empty: bool = False,
     ) -> Job:
-        """Queue a training; one that `may_be_empty` ends well when there is nothing to learn from.
+        """Queue a training; see `prepare`."""
+        payload = self.prepare(session, key, config, inline)
+        job = self._queue.enqueue(session, KIND, payload, subject=str(key), priority=priority)
+        points = None if inline is None else len(inline.values)
+        note(session, "training_requested", str(key), job=job.job_id, config=config.as_json(), inline_points=points)
+        return job
+
+    def prepare(
+        self, session: Session, key: ModelKey, config: Config, inline: Inline | None, *, may_be_empty: bool = False
+    ) -> dict[str, Any]:
+        """Return what is queued for a training; one that `may_be_empty` ends well when there is nothing to learn.
 
         Raises
         ------
@@ -119,7 +129,7 @@ class Training:
             payload[_MAY_BE_EMPTY] = True
         if inline is not None:
             payload[BULK] = {"timestamps": inline.timestamps.tolist(), "values": inline.values.tolist()}
-        return self._queue.enqueue(session, KIND, payload, subject=str(key), priority=priority)
+        return payload
 
     def work(self, run: Run) -> Outcome:
         """Do one training; the version appears when the job completes."""
@@ -166,11 +176,7 @@ class Training:
         learnt: dict[str, Any],
     ) -> dict[str, Any]:
         """Add a version in Staging, in the transaction that ends its training."""
-        row = store.lock_model(session, artefact.key)
-        if row is None:
-            row = store.ModelRow(key=str(artefact.key), latest=0, revision=0, created_at=now_us())
-            session.add(row)
-            session.flush()
+        row = store.lock_or_add_model(session, artefact.key, now_us())
         row.latest += 1
         version = store.VersionRow(
             key=row.key,
@@ -191,6 +197,9 @@ class Training:
         )
         session.add(version)
         self._outbox.publish(session, ModelRegistered(row.key, row.latest, artefact.job_id))
+        told = {"version": version_name(row.latest), "sha256": artefact.sha256, "run_id": run_id}
+        note(session, "version_registered", row.key, stage=version.stage, algorithm=version.algorithm, **told)
+        note(session, "training_completed", row.key, version=version_name(row.latest))
         session.flush()
         self._tell(session, artefact.job_id, row.latest, version.series_count, int(artefact.metrics["points"]))
         return {"model_version": version_name(row.latest)}
@@ -254,6 +263,7 @@ class Training:
         )
 
     def _check_cooldown(self, session: Session, key: ModelKey) -> None:
+        serialize(session, "trainings asked for")  # two requests at once would both find that none was asked for
         last, cooldown_s = self._queue.last(session, KIND, str(key)), self._settings.cooldown_s
         if last is None or last.status in (JobStatus.FAILED, JobStatus.CANCELLED):
             return

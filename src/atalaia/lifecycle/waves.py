@@ -8,6 +8,7 @@ nobody. A job that failed or was cancelled holds up the promotion until it is do
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 from sqlalchemy.orm import Session
@@ -18,10 +19,11 @@ from atalaia.core.ids import new_id
 from atalaia.core.models import ModelKey, Scope, version_name
 from atalaia.kit.database import savepoint
 from atalaia.kit.jobs import Job, JobQueue, JobStatus
+from atalaia.kit.notes import note
 from atalaia.lifecycle import store
 from atalaia.lifecycle.ports import History
 from atalaia.lifecycle.promotion import Promoted, Promotion
-from atalaia.lifecycle.training import Config, Training
+from atalaia.lifecycle.training import KIND, Config, Training
 
 _log = structlog.get_logger(__name__)
 _BADLY = (JobStatus.FAILED, JobStatus.CANCELLED)
@@ -206,20 +208,22 @@ class Waves:
         self, session: Session, fleets: Sequence[str], config: Config, priority: int
     ) -> tuple[dict[str, str], tuple[str, ...]]:
         """Queue trainings; return the job of each model, and the fleets that were left out."""
-        jobs: dict[str, str] = {}
+        requests: list[tuple[str, dict[str, Any]]] = []
         left_out: list[str] = []
         busy: Busy | None = None
         for fleet_id in fleets:
             key = ModelKey(Scope.FLEET, fleet_id)
             try:
-                job = self._training.request(session, key, config, None, priority, may_be_empty=True)
-                jobs[str(key)] = job.job_id
+                requests.append((str(key), self._training.prepare(session, key, config, None, may_be_empty=True)))
             except Busy as error:
                 busy = error
                 left_out.append(fleet_id)
-        if busy is not None and not jobs:
+        if busy is not None and not requests:
             raise busy
-        return jobs, tuple(left_out)
+        ids = self._queue.enqueue_many(session, KIND, requests, priority=priority)
+        for (subject, _), job_id in zip(requests, ids, strict=True):
+            note(session, "training_requested", subject, job=job_id, config=config.as_json())
+        return dict(zip([subject for subject, _ in requests], ids, strict=True)), tuple(left_out)
 
     def _promote(self, session: Session, wave: store.WaveRow) -> list[Promoted]:
         made = {part.key: part.number for part in store.wave_fleets(session, wave.id) if part.number}

@@ -1,5 +1,6 @@
 """HTTP doors of serving. Those that are hot are documented here and answered in front, see `serving.doors`."""
 
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -22,8 +23,10 @@ _ONLY: dict[str, Any] = {
 }
 
 
-def serving_router(serving: Serving, doors: PredictionDoors) -> APIRouter:
-    """Return the doors of prediction."""
+def serving_router(
+    serving: Serving, doors: PredictionDoors, tell: Callable[[str, str], object] = lambda action, subject: None
+) -> APIRouter:
+    """Return the doors of prediction; `tell` hears of every model that is loaded anew by hand."""
     router = APIRouter(prefix="/api/v1", tags=["prediction"])
 
     @router.post(
@@ -49,6 +52,7 @@ def serving_router(serving: Serving, doors: PredictionDoors) -> APIRouter:
     def reload(series_id: str) -> schemas.ReloadedOut:
         """Load the model of a series anew; the old one answers until the new one is there."""
         done = serving.reload(series_id)
+        tell("model_reloaded", done.loaded.ref.model_id)
         ref, source = done.loaded.ref, done.loaded.source.value
         return schemas.ReloadedOut(
             model_id=ref.model_id, version=ref.version, loaded_from=source, load_seconds=done.seconds

@@ -122,6 +122,10 @@ class Block:
         """Say which model scored point `index`."""
         return self.at(index)[0].ref
 
+    def loaded(self, slot: int) -> Loaded:
+        """Return the model in a slot that `places` names."""
+        return self._models[slot]
+
     def at(self, index: int) -> tuple[Loaded, int]:
         """Return the model that scored point `index`, and its row there."""
         place = int(self.places[index])

@@ -3,52 +3,30 @@
 import time
 from collections.abc import Awaitable, Container, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
+from urllib.parse import parse_qsl
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from atalaia.core.clock import utc_now
 from atalaia.core.errors import AtalaiaError, Fault, Invalid
 from atalaia.core.points import FloatArray, IntArray, NumberArray
 from atalaia.core.scores import Score
 from atalaia.core.series import check_id
 from atalaia.kit.arrow_stream import ARROW, points_from_stream, scores_to_stream
-from atalaia.kit.logs import EventLog
-from atalaia.kit.tracing import is_traced, traced_as
+from atalaia.kit.tracing import is_traced
 from atalaia.kit.web.doors import Answer, Call, HotRoute, json_answer
 from atalaia.kit.web.hot import LARGE_BYTES, in_thread
 from atalaia.kit.web.wire import check_crowd, decode, parse_time, parse_times, refuse_places
 from atalaia.serving import schemas
+from atalaia.serving.prediction_log import PredictionLog
 from atalaia.serving.service import PointToScore, Serving
 
 PREDICT = "/api/v1/predict/{}"
 PREDICT_BATCH = "/api/v1/predict/batch"
 _point = msgspec.json.Decoder(schemas.PointBody)
 _batch = msgspec.json.Decoder(schemas.BatchBody)
-
-
-class _PredictionEvent(msgspec.Struct, gc=False, omit_defaults=True):
-    """What is logged of a prediction."""
-
-    request_id: str
-    series_id: str
-    point_at: datetime
-    value: float
-    anomaly: bool
-    anomaly_score: float | None
-    confidence: str
-    model_id: str
-    model_version: str
-    loaded_from: str
-    ms: float
-    timestamp: datetime
-    event: str
-    level: str
-    trace_id: str = ""
-    span_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +42,9 @@ class _Columns:
 class PredictionDoors:
     """One point, or many."""
 
-    def __init__(self, serving: Serving, events: EventLog) -> None:
+    def __init__(self, serving: Serving, log: PredictionLog) -> None:
         self._serving = serving
-        self._events = events
+        self._log = log
 
     def routes(self) -> list[HotRoute]:
         """Return where the doors stand."""
@@ -91,16 +69,19 @@ class PredictionDoors:
     def predict_now(self, call: Call) -> Answer | None:
         """Score one point by a model in memory; None when a model or the catalogue must be read first."""
         started = time.perf_counter()
+        self._log.check()
         score = self._serving.predict_now(_point_of(call))
         return None if score is None else self._answered(call, score, started)
 
     def _predict(self, call: Call) -> Answer:
         started = time.perf_counter()
+        self._log.check()
         check_id(call.name)
         return self._answered(call, _only(self._serving.predict_alone(_point_of(call))), started)
 
     def predict_batch(self, call: Call) -> Answer | Awaitable[Answer]:
         """Score points of many series; rows are answered one by one, columns and Arrow streams by their like."""
+        self._log.check()
         if call.header(b"content-type").partition(";")[0].strip().lower() == ARROW:
             return in_thread(lambda: self._stream(call))
         if len(call.body) > LARGE_BYTES:
@@ -131,18 +112,19 @@ class PredictionDoors:
 
     def _scored(self, call: Call, sent: _Columns) -> dict[str, NDArray[Any]]:
         """Score columns; with ``only=anomalies`` the answer holds those alone, and their rows."""
+        started = time.perf_counter()
         at = (sent.timestamps, sent.values)
         if sent.numbers is not None:
             block = self._serving.score_block(sent.numbers, *at)
         else:
             block = self._serving.score_named(sent.names or (), *at)
-        asked = call.query.split(b"&")
+        self._log.block(call, block, sent.numbers, sent.names, *at, started)
         flags: dict[str, NDArray[Any]] = {}
-        if b"flags=true" in asked:
+        if b"flags=true" in call.query.split(b"&"):
             flags["flags"] = self._serving.flags_of(sent.numbers, sent.names, *at, block.score)
         else:
             self._serving.inputs.count_outside(block.score)
-        if b"only=anomalies" in asked:
+        if _wants_anomalies_only(call):
             rows = np.flatnonzero(block.alarm)
             return {"row": rows, "anomaly_score": block.score[rows], **{n: f[rows] for n, f in flags.items()}}
         return {"anomaly": block.alarm, "anomaly_score": block.score, **flags}
@@ -172,6 +154,7 @@ class PredictionDoors:
 
     def _sent(self, call: Call) -> Sequence[schemas.RowBody] | _Columns:
         """Return what a body of JSON brings."""
+        _wants_anomalies_only(call)  # rows do not ask; a wrong value is refused all the same
         most = self._serving.settings.max_batch_points
         check_crowd(call.body, most)
         sent = decode(call.body, _batch)
@@ -190,35 +173,13 @@ class PredictionDoors:
     ) -> Answer:
         for answer in answers:
             if isinstance(answer, Score):
-                self._log(call, answer, (time.perf_counter() - started) / len(answers))
+                self._log.score(call, answer, (time.perf_counter() - started) / len(answers))
         told = [schemas.answer_of(row.series_id, answer) for row, answer in zip(sent, answers, strict=True)]
         return json_answer({"predictions": told})
 
     def _answered(self, call: Call, score: Score, started: float) -> Answer:
-        self._log(call, score, time.perf_counter() - started)
+        self._log.score(call, score, time.perf_counter() - started)
         return json_answer(schemas.prediction(score))
-
-    def _log(self, call: Call, score: Score, seconds: float) -> None:
-        if self._serving.settings.log_predictions:
-            self._events.put(
-                _PredictionEvent(
-                    call.request_id,
-                    score.series_id,
-                    score.timestamp,
-                    score.value,
-                    score.is_anomaly,
-                    score.score,
-                    score.confidence,
-                    score.model.model_id,
-                    score.model.version,
-                    score.source,
-                    int(seconds * 1e6) / 1000,
-                    utc_now(),
-                    "prediction",
-                    "info",
-                    **traced_as(),
-                )
-            )
 
 
 def _point_of(call: Call) -> PointToScore:
@@ -271,6 +232,14 @@ def _check_form(sent: schemas.BatchBody) -> None:
     if faults:
         detail = "send either `points`, or the columns `series_ids` (or `series`), `timestamps` and `values`"
         raise Invalid("invalid_request", f"{detail}: {faults[0].pointer} {faults[0].message}", faults=faults)
+
+
+def _wants_anomalies_only(call: Call) -> bool:
+    told = dict(parse_qsl(call.query.decode("latin-1"), keep_blank_values=True)) if call.query else {}
+    if told.get("only", "anomalies") != "anomalies":
+        fault = Fault("/only", "must be anomalies")
+        raise Invalid("invalid_request", f"only: must be anomalies, not {told['only'][:80]!r}", faults=[fault])
+    return "only" in told
 
 
 def _check_count(count: int, most: int, pointer: str) -> None:

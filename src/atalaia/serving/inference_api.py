@@ -1,6 +1,6 @@
 """HTTP doors of the Open Inference Protocol: models and their health; inference is hot, see `serving.oip`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -8,11 +8,12 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from atalaia import __version__
-from atalaia.core.errors import Conflict, Missing, Unavailable
+from atalaia.core.errors import Conflict, Invalid, Missing, Unavailable
 from atalaia.core.models import Stage
 from atalaia.kit.auth.permissions import PUBLIC, needs
 from atalaia.kit.web.doors import json_answer
 from atalaia.kit.web.hot import in_thread, through
+from atalaia.kit.web.problems import methods_at
 from atalaia.kit.web.wire import Body, decode
 from atalaia.serving.loading import Models
 from atalaia.serving.oip import InferenceDoors, error_answer, index_entry, metadata
@@ -64,11 +65,17 @@ _index = msgspec.json.Decoder(_IndexIn)
 class InferenceApi:
     """The doors of the protocol that are not hot, and the documentation of those that are."""
 
-    def __init__(self, doors: InferenceDoors, serving: Serving, is_ready: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        doors: InferenceDoors,
+        serving: Serving,
+        is_ready: Callable[[], bool],
+        tell: Callable[[str, str], object] = lambda action, subject: None,
+    ) -> None:
         self._doors = doors
         self._versions = serving.versions
         self._is_ready = is_ready
-        self._repository = _Repository(serving.versions, serving.models)
+        self._repository = _Repository(serving.versions, serving.models, tell)
 
     def router(self) -> APIRouter:
         """Return the doors of V2 and V1."""
@@ -212,7 +219,11 @@ class InferenceApi:
         @router.post("/v2/{path:path}", include_in_schema=False)
         @needs(PUBLIC)
         async def nothing(path: str, request: Request) -> Response:
-            return await self._answered(request, lambda: _refuse(path))
+            allowed = methods_at(request.app, request.scope["path"], is_fixed=True)
+            answer = await self._answered(request, lambda: _refuse(path, request.method, allowed))
+            if allowed:
+                answer.headers["Allow"] = ", ".join(allowed)
+            return answer
 
         _ = nothing
 
@@ -220,7 +231,8 @@ class InferenceApi:
 class _Repository:
     """What can be asked of the models as a whole."""
 
-    def __init__(self, versions: Versions, models: Models) -> None:
+    def __init__(self, versions: Versions, models: Models, tell: Callable[[str, str], object]) -> None:
+        self._tell = tell
         self._versions = versions
         self._models = models
 
@@ -242,6 +254,7 @@ class _Repository:
     def load(self, name: str) -> dict[str, Any]:
         if name != EVERY:
             self._versions.load(name)
+        self._tell("model_reloaded", name)
         return {}
 
     def unload(self, name: str) -> dict[str, Any]:
@@ -251,10 +264,13 @@ class _Repository:
             )
             raise Conflict("model_serves", detail)
         self._versions.forget(name)
+        self._tell("model_unloaded", name)
         return {}
 
 
-def _refuse(path: str) -> dict[str, Any]:
+def _refuse(path: str, method: str, allowed: Sequence[str]) -> dict[str, Any]:
+    if allowed:
+        raise Invalid("method_not_allowed", f"{method} is not possible here; use {', '.join(allowed)}")
     raise Missing("not_found", f"{path[:80]!r}: this part of the protocol is not served; /docs lists what is")
 
 

@@ -65,6 +65,7 @@ class Models:
         self._telemetry = telemetry
         self._signatures = signatures
         self._lock = threading.RLock()
+        self._asking = threading.Lock()
         self._deployed: dict[ModelKey, Deployment] = {}
         self._challengers: dict[ModelKey, Loaded] = {}
         self._slots: dict[int, int] = {}
@@ -82,9 +83,14 @@ class Models:
         All that can be loaded takes over in one step. What could not be loaded is tried again after a pause: nobody
         asks for a fleet whose members are not known, nor for a model whose predecessor still answers.
         """
+        # Whoever looks for a model does not wait for the database; of those who ask it, one goes after the other.
+        with self._asking:
+            changed = self._source.deployments(self._revision)
+            return self._refreshed(changed)
+
+    def _refreshed(self, changed: Sequence[Deployment]) -> bool:
         with self._lock:
             leaving = list(self._challengers.values())  # what a promoted one has learnt shall outlive its old place
-            changed = self._source.deployments(self._revision)
             for key in dict.fromkeys(deployment.key for deployment in changed):
                 self._expect(key, [deployment for deployment in changed if deployment.key == key])
             waiting = [d for d in self._awaited.values() if not self.failed_lately(d)]
@@ -289,14 +295,10 @@ class Models:
         """Keep a local copy, and return it mapped where that is worth it, else `data` itself."""
         key = artefact_key(deployment.sha256)
         try:
-            view = self._blobs.view(key, deployment.sha256)
-        except (AtalaiaError, OSError):
-            try:
-                self._blobs.put(key, bytes(data))
-                view = self._blobs.view(key, deployment.sha256)
-            except (AtalaiaError, OSError) as error:  # a full disk, say: the model itself is sound
-                _log.warning("local_copy_not_kept", model=str(deployment.key), error=str(error)[:500])
-                return data
+            view = self._blobs.keep(key, data, deployment.sha256)
+        except (AtalaiaError, OSError) as error:  # a full disk, say: the model itself is sound
+            _log.warning("local_copy_not_kept", model=str(deployment.key), error=str(error)[:500])
+            return data
         return view if len(view) >= _MAPPED_BYTES else data
 
     def _accept(self, models: Sequence[Loaded]) -> None:

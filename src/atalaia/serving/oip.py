@@ -8,9 +8,10 @@ that of one series needs no series. Outputs are ``score`` (1.0 is the threshold 
 learnt, 2 replayed, 4 flooding).
 """
 
+import time
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -20,7 +21,7 @@ from atalaia.core.clock import now_us
 from atalaia.core.errors import AtalaiaError, Fault, Invalid, Missing
 from atalaia.core.models import Scope, version_name
 from atalaia.core.points import FloatArray, IntArray, NumberArray
-from atalaia.core.scores import THRESHOLD, Scores
+from atalaia.core.scores import THRESHOLD, ModelRef, Scores
 from atalaia.kit.web.doors import JSON, Answer, Call, HotRoute, decoded_segment, headers_of_error, json_answer
 from atalaia.kit.web.hot import LARGE_BYTES, in_thread
 from atalaia.kit.web.problems import problem_body
@@ -28,6 +29,7 @@ from atalaia.kit.web.tensors import InferRequest, Tensor, decode_request, encode
 from atalaia.kit.web.wire import check_crowd, decode, parse_time
 from atalaia.serving.cache import Loaded
 from atalaia.serving.one_point import OnePoint, OneRequest, encode_one, one_request
+from atalaia.serving.prediction_log import PredictionLog
 from atalaia.serving.service import Serving
 from atalaia.serving.versions import EVERY
 
@@ -59,6 +61,15 @@ class _InstancesIn(msgspec.Struct):
     instances: list[_InstanceIn | float]
 
 
+class _Scored(NamedTuple):
+    """The score of one point, of which series by which model, and the model that was asked."""
+
+    score: float
+    series_id: str
+    ref: ModelRef | None
+    loaded: Loaded | None
+
+
 _instances = msgspec.json.Decoder(_InstancesIn)
 
 
@@ -74,8 +85,9 @@ def error_answer(error: AtalaiaError, call: Call) -> Answer:
 class InferenceDoors:
     """V2 and V1."""
 
-    def __init__(self, serving: Serving) -> None:
+    def __init__(self, serving: Serving, log: PredictionLog) -> None:
         self._serving = serving
+        self._log = log
         self._versions = serving.versions
 
     def routes(self) -> list[HotRoute]:
@@ -95,9 +107,10 @@ class InferenceDoors:
         """The same for a small body and models in memory; None for all others."""
         if len(call.body) > LARGE_BYTES:
             return None
+        self._log.check()
         name, version = name_and_version(call.name)
         one = None if call.header(_LENGTH) else one_request(call.body)
-        answer = None if one is None else self._inferred_one(name, version, one)
+        answer = None if one is None else self._inferred_one(call, name, version, one)
         if answer is not None:
             return answer
         request, asked = self._infer_request(call)
@@ -111,38 +124,53 @@ class InferenceDoors:
         """The same for a small body and models in memory; None for all others."""
         if len(call.body) > LARGE_BYTES:
             return None
+        self._log.check()
         points = self._instances(call)
         name = decoded_segment(call.name)
-        score = self._scored_one(name, None, points[0])[0] if len(points) == 1 else None
-        if score is not None:
-            return _predictions([score])
+        scored = self._scored_one(call, name, None, points[0]) if len(points) == 1 else None
+        if scored is not None:
+            return _predictions([scored.score])
         return None if self._must_load(name, None, _columns(points)) else self._predicted(call, points)
 
-    def _inferred_one(self, name: str, version: str | None, one: OneRequest) -> Answer | None:
-        score, loaded = self._scored_one(name, version, one.point)
-        return None if score is None else Answer(encode_one(name, _version(loaded), score, one))
+    def _inferred_one(self, call: Call, name: str, version: str | None, one: OneRequest) -> Answer | None:
+        scored = self._scored_one(call, name, version, one.point)
+        return None if scored is None else Answer(encode_one(name, _version(scored.loaded), scored.score, one))
 
-    def _scored_one(self, name: str, version: str | None, point: OnePoint) -> tuple[float | None, Loaded | None]:
-        """Score one point by a model in memory, and say by which; None for whatever is not as simple as that."""
+    def _scored_one(self, call: Call, name: str, version: str | None, point: OnePoint) -> _Scored | None:
+        """Score one point by a model in memory, and keep that; None for whatever is not as simple as that."""
+        started = time.perf_counter()
+        scored = self._score_one(name, version, point)
+        if scored is not None:
+            seconds = time.perf_counter() - started
+            at = (scored.series_id, point.timestamp, point.value, scored.score)
+            self._log.plain(call, *at, scored.ref, seconds)
+        return scored
+
+    def _score_one(self, name: str, version: str | None, point: OnePoint) -> _Scored | None:
         loaded = self._resident(name, version)
         value, timestamp, series_id, number = point
         if name == EVERY:
             if series_id is not None:
-                return self._serving.score_point_now(series_id, timestamp, value), loaded
-            return None if number is None else self._serving.score_number_now(number, timestamp, value), loaded
+                score, ref = self._serving.score_point_now(series_id, timestamp, value)
+            elif number is not None:
+                score, ref = self._serving.score_number_now(number, timestamp, value)
+                series_id = self._serving.name_of(number) or f"#{number}"
+            else:
+                return None
+            return None if score is None else _Scored(score, series_id, ref, None)
         if loaded is None or number is not None:
-            return None, loaded
+            return None
         if series_id is None and loaded.deployment.key.scope is Scope.SERIES:
             series_id = loaded.deployment.key.name
         row = None if series_id is None else loaded.model.row_of(series_id)
         if series_id is None or row is None:
-            return None, loaded
+            return None
         score = loaded.model.score_one(row, timestamp, value)[0]
         self._serving.note_asked(loaded, [series_id], [timestamp], [value], [score])
         index = self._serving.models.routes.index_of.get(series_id, -1)
         if index >= 0:
             self._serving.inputs.look(index, timestamp, value, score)
-        return score, loaded
+        return _Scored(score, series_id, loaded.ref, loaded)
 
     def _model(self, name: str, version: str | None) -> Loaded | None:
         """Return a model, loaded if needed, None for the one that stands for all."""
@@ -173,7 +201,7 @@ class InferenceDoors:
         name, version = name_and_version(call.name)
         wanted = {output.name for output in request.outputs} or {"score", "anomaly"}
         loaded = self._model(name, version)
-        columns = self._scores(loaded, asked, with_bands=not wanted.isdisjoint(_BANDS))
+        columns = self._scores(call, loaded, asked, with_bands=not wanted.isdisjoint(_BANDS))
         if _FLAGS in wanted:
             columns[_FLAGS] = self._flags(loaded, asked, columns["score"])
         else:
@@ -210,11 +238,15 @@ class InferenceDoors:
     def _predicted(self, call: Call, points: list[OnePoint]) -> Answer:
         name = decoded_segment(call.name)
         loaded = self._model(name, None)
-        return _predictions(self._scores(loaded, _columns(points), with_bands=False)["score"].tolist())
+        return _predictions(self._scores(call, loaded, _columns(points), with_bands=False)["score"].tolist())
 
-    def _scores(self, loaded: Loaded | None, asked: Asked, *, with_bands: bool) -> dict[str, NDArray[Any]]:
+    def _scores(
+        self, call: Call, loaded: Loaded | None, asked: Asked, *, with_bands: bool
+    ) -> dict[str, NDArray[Any]]:
+        self._log.check()
+        started = time.perf_counter()
         if loaded is None:
-            scores, score = self._score_every(asked, with_bands)
+            scores, score = self._score_every(call, asked, with_bands, started)
         else:
             rows = self._rows(loaded, asked)
             scores = loaded.model.score(rows, asked.timestamps, asked.values)
@@ -223,6 +255,7 @@ class InferenceDoors:
             names = [loaded.model.series_ids[place] for place in places]
             points = (asked.timestamps.tolist(), asked.values.tolist(), score.tolist())
             self._serving.note_asked(loaded, names, *points)
+            self._log.column(call, loaded.ref, names, asked.timestamps, asked.values, score, started)
         columns: dict[str, NDArray[Any]] = {"score": score, "anomaly": score > THRESHOLD}
         if with_bands and scores is not None:
             columns |= {name: getattr(scores, name) for name in _BANDS}
@@ -234,7 +267,9 @@ class InferenceDoors:
             names = [loaded.deployment.key.name] * len(score)
         return self._serving.flags_of(asked.numbers, names, asked.timestamps, asked.values, score)
 
-    def _score_every(self, asked: Asked, with_bands: bool) -> tuple[Scores | None, FloatArray]:
+    def _score_every(
+        self, call: Call, asked: Asked, with_bands: bool, started: float
+    ) -> tuple[Scores | None, FloatArray]:
         at = (asked.timestamps, asked.values)
         if asked.names is not None:
             block = self._serving.score_named(asked.names, *at)
@@ -243,6 +278,7 @@ class InferenceDoors:
         else:
             reason = f"the model {EVERY} needs an input `series` (numbers) or `series_id` (BYTES)"
             raise Invalid("bad_tensor", reason, faults=[Fault("/inputs", reason)])
+        self._log.block(call, block, asked.numbers, asked.names, *at, started)
         return (block.columns if with_bands else None), block.score
 
     def _rows(self, loaded: Loaded, asked: Asked) -> IntArray:

@@ -14,7 +14,7 @@ from atalaia.core.errors import AtalaiaError, Missing, Unavailable
 from atalaia.core.facts import ChallengerChanged, ModelPromoted
 from atalaia.core.models import Scope
 from atalaia.core.points import FloatArray, IntArray, NumberArray
-from atalaia.core.scores import THRESHOLD, Score
+from atalaia.core.scores import THRESHOLD, ModelRef, Score
 from atalaia.kit.blobs import Blobs
 from atalaia.kit.database import Database
 from atalaia.kit.facts import Outbox
@@ -101,7 +101,11 @@ class Serving:
         """
         self.models.refresh()
         give_back()  # now: what is kept later would lie between what can go
-        wanted = self.activity.most_scored(self.models.deployed_series())
+        wanted = self.models.deployed_series()
+        try:
+            wanted = self.activity.most_scored(wanted)
+        except Unavailable as error:  # started without the database: in whatever order
+            _log.warning("counts_not_read", error=error.detail)
         for series_id in wanted[: self.settings.warm_models]:
             self.models.find(series_id)
         give_back()
@@ -165,11 +169,14 @@ class Serving:
         at = (self.models.routes, indexes, timestamps, values, self.models.find)
         return self._looked_up(Block(*at, by_index=True))
 
-    def score_point_now(self, series_id: str, timestamp: int, value: float) -> float | None:
-        """Return the score of one point; NaN without a model in Production, None when that must be loaded first."""
+    def score_point_now(self, series_id: str, timestamp: int, value: float) -> tuple[float | None, ModelRef | None]:
+        """Return the score of one point, and by which model; NaN and None without one in Production.
+
+        The score is None when the model must be loaded first.
+        """
         return self._score_at(self.models.routes.index_of.get(series_id, -1), timestamp, value)
 
-    def score_number_now(self, number: int, timestamp: int, value: float) -> float | None:
+    def score_number_now(self, number: int, timestamp: int, value: float) -> tuple[float | None, ModelRef | None]:
         """Return the score of one point of the series with that number, as `score_point_now` does."""
         by_number = self.models.routes.columns.by_number
         return self._score_at(by_number.item(number) if number < len(by_number) else -1, timestamp, value)
@@ -220,6 +227,12 @@ class Serving:
             return NOT_LOADED in routes.look_up(self._indexes_of(numbers))[1]
         by_number = routes.columns.by_number
         return any(0 <= n < len(by_number) and routes.waits(by_number.item(n)) for n in numbers.tolist())
+
+    def name_of(self, number: int) -> str:
+        """Return the id of a series; an empty text when no model holds it."""
+        routes = self.models.routes
+        index = routes.columns.by_number.item(number) if number < len(routes.columns.by_number) else -1
+        return routes.names[index] if index >= 0 else ""
 
     def names_of(self, numbers: NumberArray) -> list[str]:
         """Return the ids of series; an empty text where no model holds the series."""
@@ -313,10 +326,10 @@ class Serving:
             self.models.cache.touch(loaded.deployment.key)
         return score
 
-    def _score_at(self, index: int, timestamp: int, value: float) -> float | None:
+    def _score_at(self, index: int, timestamp: int, value: float) -> tuple[float | None, ModelRef | None]:
         found = self.models.routes.found(index) if index >= 0 else NO_MODEL
         if not isinstance(found, tuple):
-            return nan if found == NO_MODEL else None
+            return (nan if found == NO_MODEL else None), None
         loaded, row = found
         self.models.cache.hits += 1
         if loaded.deployment.key.scope is Scope.SERIES:
@@ -324,7 +337,7 @@ class Serving:
         score = loaded.model.score_one(row, timestamp, value)[0]
         self._note(index, timestamp, value, score > THRESHOLD)
         self.inputs.look(index, timestamp, value, score)
-        return score
+        return score, loaded.ref
 
     def _note(self, index: int, timestamp: int, value: float, is_strange: bool) -> None:
         """Count one point that a champion scored, and what its challenger says of it."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sqlalchemy import BigInteger, Integer, LargeBinary, delete, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from atalaia.kit.database import Table, upsert
+from atalaia.kit.database import Table, serialize, upsert
 
 HOUR_US = 3_600_000_000
 PAGE = 4_096
@@ -32,11 +32,12 @@ class ScoredRow(Table):
 
 def add_counts(session: Session, fresh: Mapping[tuple[int, int], Counts]) -> None:
     """Add to the counts of each (page, hour)."""
+    serialize(session, "scored hours")
     known: dict[tuple[int, int], Counts] = {}
     for hour in {hour for _, hour in fresh}:
         pages = [page for page, of_hour in fresh if of_hour == hour]
         query = select(ScoredRow.page, ScoredRow.counts).where(ScoredRow.hour == hour, ScoredRow.page.in_(pages))
-        for page, packed in session.execute(query.with_for_update()).tuples():
+        for page, packed in session.execute(query).tuples():
             known[page, hour] = _unpacked(packed)
     rows: list[dict[str, int | bytes]] = []
     for (page, hour), counts in fresh.items():

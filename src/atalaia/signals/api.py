@@ -12,13 +12,11 @@ from atalaia.kit.auth.permissions import needs
 from atalaia.kit.cursors import decode_cursor, encode_cursor
 from atalaia.kit.idempotency import once
 from atalaia.kit.web.hot import through
-from atalaia.kit.web.wire import Cursor, IdempotencyKey, Limit, time_query
+from atalaia.kit.web.wire import Cursor, From, IdempotencyKey, Limit, Time, time_query
 from atalaia.signals import schemas
 from atalaia.signals.doors import PointDoors
 from atalaia.signals.service import Signals
 
-Time = Annotated[str | None, Query(max_length=64, description="Unix seconds or RFC 3339.")]
-From = Annotated[str | None, Query(alias="from", max_length=64, description="Unix seconds or RFC 3339.")]
 _POINTS_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,

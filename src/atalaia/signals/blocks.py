@@ -4,11 +4,13 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from atalaia.core.clock import now_us
-from atalaia.core.errors import Stale
+from atalaia.core.errors import Broken, Stale
 from atalaia.core.ids import new_id
 from atalaia.core.points import FloatArray, NumberArray, Points
 from atalaia.kit.arrow import Footer, Span, points_to_parquet, read_all, read_footer, read_series
@@ -18,6 +20,7 @@ from atalaia.signals.store.history import BlockRow, Held
 
 FOLDER = "history"
 Report = Callable[[float], object]
+_Result = TypeVar("_Result")
 
 
 def unheard(progress: float) -> None:
@@ -40,7 +43,7 @@ class Blocks:
         self._bytes = 0
         self._lock = threading.Lock()
 
-    def read(self, key: str, numbers: NumberArray, span: Span | None) -> Points:
+    def read(self, block: Held, numbers: NumberArray, span: Span | None) -> Points:
         """Return the points of the series `numbers` (sorted) in a range.
 
         Raises
@@ -48,7 +51,11 @@ class Blocks:
         FileNotFoundError
             When the block was rewritten, and swept since.
         """
-        return read_series(self._blobs.path(key), self._footer(key), numbers, span)
+        return self._sound(block, lambda path: read_series(path, self._footer(block), numbers, span))
+
+    def prefetch(self, blocks: Sequence[Held]) -> None:
+        """Bring blocks that lie elsewhere to this machine, several at a time."""
+        self._blobs.prefetch((block.key, block.sha256) for block in blocks)
 
     def estimate(self, block: Held, numbers: NumberArray, span: Span) -> FloatArray:
         """Return about how many points each of the series `numbers` (sorted) has in a range.
@@ -56,7 +63,7 @@ class Blocks:
         A row group's points count as spread evenly over the series from its first to its last, and a block's over
         the time from its first to its last.
         """
-        footer = self._footer(block.key)
+        footer = self._footer(block)
         density = footer.rows / (footer.last - footer.first + 1.0)
         change = np.zeros(len(numbers) + 1)
         np.add.at(change, np.searchsorted(numbers, footer.first), density)
@@ -90,7 +97,7 @@ class Blocks:
         Stale
             When one of them was rewritten meanwhile.
         """
-        points = Points.concat([self._whole(block.key) for block in blocks]).latest()
+        points = Points.concat([self._whole(block) for block in blocks]).latest()
         if after_us is not None:
             points = points.take(points.timestamps >= after_us)
         return self.write(points, blocks[-1].bucket, blocks[-1].sequence) if len(points) else None
@@ -103,7 +110,7 @@ class Blocks:
         Stale
             When it was rewritten meanwhile.
         """
-        points = self._whole(block.key)
+        points = self._whole(block)
         rest = points.take(~np.isin(points.series, numbers))
         gone = len(points) - len(rest)
         return gone, self.write(rest, block.bucket, block.sequence) if gone and len(rest) else None
@@ -129,7 +136,7 @@ class Blocks:
         buckets: set[int] = set()
         for block in blocks:
             with _rewritten_if_gone(block.key):
-                footer = self._footer(block.key)
+                footer = self._footer(block)
             spans = zip(
                 (footer.first // BUCKET_SERIES).tolist(), (footer.last // BUCKET_SERIES).tolist(), strict=True
             )
@@ -154,19 +161,29 @@ class Blocks:
 
     def _share(self, block: Held, numbers: NumberArray) -> Points:
         with _rewritten_if_gone(block.key):
-            return self.read(block.key, numbers, None)
+            return self.read(block, numbers, None)
 
-    def _whole(self, key: str) -> Points:
-        with _rewritten_if_gone(key):
-            return read_all(self._blobs.path(key))
+    def _whole(self, block: Held) -> Points:
+        with _rewritten_if_gone(block.key):
+            return self._sound(block, read_all)
 
-    def _footer(self, key: str) -> Footer:
+    def _sound(self, block: Held, read: Callable[[Path], _Result]) -> _Result:
+        """Read a block; what is a copy of one that lies elsewhere is fetched anew when it is damaged."""
+        try:
+            return read(self._blobs.local(block.key, block.sha256))
+        except Broken:
+            if not self._blobs.discard(block.key):
+                raise
+        return read(self._blobs.local(block.key, block.sha256))
+
+    def _footer(self, block: Held) -> Footer:
+        key = block.key
         with self._lock:
             footer = self._footers.get(key)
             if footer is not None:
                 self._footers.move_to_end(key)
                 return footer
-        footer = read_footer(self._blobs.path(key))
+        footer = self._sound(block, read_footer)
         with self._lock:
             if key not in self._footers:
                 self._footers[key] = footer

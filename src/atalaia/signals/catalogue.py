@@ -13,7 +13,8 @@ from atalaia.core.clock import now_us
 from atalaia.core.errors import AtalaiaError, Fault, Invalid, Missing
 from atalaia.core.points import NumberArray
 from atalaia.core.series import MAX_ID_CHARACTERS, Fleet, check_id
-from atalaia.kit.database import after_commit
+from atalaia.kit.database import after_commit, serialize
+from atalaia.kit.notes import note
 from atalaia.signals.rules import BUCKET_SERIES, fleet_of
 from atalaia.signals.settings import SignalsSettings
 from atalaia.signals.store import catalogue as store
@@ -90,6 +91,10 @@ class Catalogue:
         _check_ids(unknown, lambda series_id: place(series_ids.index(series_id)), pointer)
         fresh = store.numbers_of(session, unknown)
         missing = [series_id for series_id in unknown if series_id not in fresh]
+        if missing:
+            _alone(session)
+            fresh.update(store.numbers_of(session, missing))  # others may just have added some of them
+            missing = [series_id for series_id in missing if series_id not in fresh]
         if len(missing) > self._settings.max_new_series:
             most = self._settings.max_new_series
             detail = f"{len(missing)} new series are too many for one request, at most {most}; nothing was kept"
@@ -130,6 +135,7 @@ class Catalogue:
         Missing, Invalid
             When the series is unknown, or would have more than `MAX_LABELS`.
         """
+        _alone(session)
         row = self.row(session, series_id)
         merged = {**row.labels, **changed}
         labels = {name: value for name, value in merged.items() if value is not None}
@@ -137,6 +143,7 @@ class Catalogue:
             detail = f"a series may have {MAX_LABELS} labels, this would make {len(labels)}"
             raise Invalid("invalid_request", detail, faults=[Fault("/labels", detail)])
         row.labels = labels
+        note(session, "series_labelled", series_id, changed=dict(changed))
         if row.fleet_id is None:
             row.fleet_id = self._place(session, series_id, labels, store.fleet_sizes(session))
         session.flush()
@@ -155,6 +162,7 @@ class Catalogue:
         if len(wanted) > self._settings.fleet_max_series:
             detail = f"{len(wanted)} series are too many for one fleet, at most {self._settings.fleet_max_series}"
             raise Invalid("fleet_too_large", detail, faults=[Fault("/series_ids", detail)])
+        _alone(session)
         known = store.numbers_of(session, wanted)
         for position, series_id in enumerate(wanted):
             if series_id not in known:
@@ -163,6 +171,7 @@ class Catalogue:
         self._fleet(session, fleet_id, "hand")
         session.flush()
         store.assign(session, fleet_id, wanted)
+        note(session, "fleet_set", fleet_id, series=len(wanted), first=wanted[:20])
         return Fleet(fleet_id, "hand", len(wanted))
 
     def members(self, session: Session, fleet_id: str) -> list[str]:
@@ -177,22 +186,27 @@ class Catalogue:
 
         Neighbours lie in the same blocks of history, so that a training reads few of them.
         """
+        _alone(session)
         width = min(self._settings.fleet_max_series, BUCKET_SERIES)
         for part in store.fleetless_parts(session, width):
             fleet = f"numbers-{part * width:07d}"
             self._fleet(session, fleet, "rule")
             session.flush()
             store.assign_range(session, fleet, part * width, (part + 1) * width)
+            note(session, "fleet_gathered", fleet)
         return store.fleet_ids(session)
 
     def _add(self, session: Session, series_ids: Sequence[str], labels: Mapping[str, Mapping[str, str]]) -> None:
         sizes = store.fleet_sizes(session) if self._settings.fleet_rules else {}
         now = now_us()
+        first = store.highest_number(session) + 1  # no gaps: all numbers up to the highest are series
         rows: list[dict[str, Any]] = []
-        for series_id in series_ids:
+        for number, series_id in enumerate(series_ids, first):
             own = dict(labels.get(series_id, {}))
             fleet = self._place(session, series_id, own, sizes)
-            rows.append({"series_id": series_id, "fleet_id": fleet, "labels": own, "created_at": now})
+            rows.append(
+                {"number": number, "series_id": series_id, "fleet_id": fleet, "labels": own, "created_at": now}
+            )
         session.flush()
         session.execute(insert(store.SeriesRow), rows)
 
@@ -222,6 +236,14 @@ class Catalogue:
     def _reach(self, highest: int) -> None:
         with self._lock:
             self._highest = max(self._highest, highest)
+
+
+def _alone(session: Session) -> None:
+    """Let nobody else change the catalogue until the transaction ends.
+
+    Series are numbered without gaps, each once, and fleets stay within their bounds.
+    """
+    serialize(session, "catalogue")
 
 
 def _check_ids(unknown: Sequence[str], place: Callable[[str], int], pointer: str) -> None:

@@ -15,11 +15,11 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from atalaia.core.clock import MICROS, now_us
-from atalaia.core.errors import AtalaiaError, Broken, Stale
+from atalaia.core.errors import Broken, Stale
 from atalaia.core.points import FloatArray, NumberArray, Points
 from atalaia.kit.arrow import Span, points_from_ipc, points_to_ipc
 from atalaia.kit.blobs import Blobs
-from atalaia.kit.database import Database, after_commit
+from atalaia.kit.database import Database, after_commit, serialize
 from atalaia.signals.blocks import FOLDER, Blocks, Report, unheard
 from atalaia.signals.rules import BUCKET_SERIES, WIDE, Shape, bucket_for, pick_merges, pick_split
 from atalaia.signals.settings import SignalsSettings
@@ -62,6 +62,9 @@ class History:
             last_ts=int(points.timestamps.max()),
             scored=False,
         )
+        serialize(
+            session, "tail"
+        )  # batches become visible in order of their ids, as later ones overrule earlier ones
         store.add_batch(session, head, points_to_ipc(points))
 
     def read(self, numbers: Sequence[int], start_us: int, end_us: int) -> Points:
@@ -115,6 +118,7 @@ class History:
         ids = [batch.id for batch in batches]
 
         def swap(session: Session) -> dict[str, Any]:
+            serialize(session, "tail to blocks")
             if horizon is not None and (self.horizon(session) or 0) < horizon:
                 raise Stale("lease_lost", "these batches are needed in the tail again")
             store.remove_batches(session, ids)
@@ -222,7 +226,7 @@ class History:
         """Return the keys of the blocks that are gone, or whose bytes are not those that were written."""
         with self._database.read() as session:
             blocks = store.all_blocks(session)
-        return [block.key for block in blocks if not self._is_whole(block)]
+        return [b.key for b in blocks if not self._blobs.is_whole(b.key, b.sha256, b.size_bytes)]
 
     def wants_compaction(self, session: Session) -> bool:
         """Say whether the tail is large or old enough for a compaction, or blocks are worth rewriting."""
@@ -239,7 +243,8 @@ class History:
                 # The tail first: what becomes a block in between is then seen twice, not never.
                 tail = self._tail.read(session, wanted, *span) if with_tail else []
                 blocks = self._blocks_of(session, wanted, span)
-            return Points.concat([*(self._blocks.read(b.key, wanted, span) for b in blocks), *tail]).latest()
+            self._blocks.prefetch(blocks)
+            return Points.concat([*(self._blocks.read(b, wanted, span) for b in blocks), *tail]).latest()
 
         return _while_blocks_move(once) if len(wanted) else Points.empty()
 
@@ -284,17 +289,11 @@ class History:
 
     def _name(self, session: Session, blocks: Sequence[store.BlockRow]) -> None:
         """Put blocks on the manifest, unless whoever wrote them slept so long that they were swept meanwhile."""
-        for block in blocks:
-            if not self._blobs.path(block.key).is_file():
+        young_us = now_us() - int(self._settings.sweep_after_s * MICROS / 2)
+        for block in blocks:  # nobody sweeps young ones: a store far away need not be asked within a transaction
+            if block.created_at < young_us and not self._blobs.exists(block.key):
                 raise Stale("lease_lost", f"the block {block.key} was swept before it was named")
         session.add_all(blocks)
-
-    def _is_whole(self, block: store.BlockRow) -> bool:
-        try:
-            self._blobs.get(block.key, block.sha256)
-        except AtalaiaError:
-            return False
-        return True
 
 
 def _shapes(blocks: Sequence[store.Held]) -> list[Shape]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from atalaia.core.errors import AtalaiaError, Broken, Busy, Unavailable
@@ -50,6 +50,10 @@ class Delivery:
     nbytes: int
     can_fail: bool
     done: Future[Kept] = field(default_factory=Future[Kept])
+
+
+_Together = tuple[list[tuple[Delivery, Kept]], list[tuple[Delivery, AtalaiaError]], int]
+"""What each delivery is told, which are refused and why, and how many points were kept."""
 
 
 class Intake:
@@ -147,30 +151,33 @@ class Intake:
         return together
 
     def _keep(self, together: list[Delivery]) -> None:
-        told: list[tuple[Delivery, Kept]] = []
-        refused: list[tuple[Delivery, AtalaiaError]] = []
-        parts: list[Points] = []
-        with self._database.write() as session:
-            for delivery in together:
-                try:
-                    points, answer = _prepared(session, delivery)
-                except Exception as error:
-                    if _is_of_all(error):
-                        raise
-                    refused.append((delivery, error if isinstance(error, AtalaiaError) else _broken()))
-                    continue
-                told.append((delivery, answer))
-                if points is not None and len(points):
-                    parts.append(points)
-            if parts:
-                self._history.append(session, Points.concat(parts) if len(parts) > 1 else parts[0])
-                after_commit(session, self._kept)
-        if parts:
-            self._telemetry.count("points_received_total", by=sum(map(len, parts)))
+        told, refused, points = self._database.transact(lambda session: self._kept_in(session, together))
+        if points:
+            self._telemetry.count("points_received_total", by=points)
         for delivery, error in refused:
             delivery.done.set_exception(error)
         for delivery, answer in told:
             delivery.done.set_result(answer)
+
+    def _kept_in(self, session: Session, together: list[Delivery]) -> _Together:
+        told: list[tuple[Delivery, Kept]] = []
+        refused: list[tuple[Delivery, AtalaiaError]] = []
+        parts: list[Points] = []
+        for delivery in together:
+            try:
+                points, answer = _prepared(session, delivery)
+            except Exception as error:
+                if _is_of_all(error):
+                    raise
+                refused.append((delivery, error if isinstance(error, AtalaiaError) else _broken()))
+                continue
+            told.append((delivery, answer))
+            if points is not None and len(points):
+                parts.append(points)
+        if parts:
+            self._history.append(session, Points.concat(parts) if len(parts) > 1 else parts[0])
+            after_commit(session, self._kept)
+        return told, refused, sum(map(len, parts))
 
 
 def _prepared(session: Session, delivery: Delivery) -> tuple[Points | None, Kept]:
@@ -184,7 +191,7 @@ def _prepared(session: Session, delivery: Delivery) -> tuple[Points | None, Kept
 
 def _is_of_all(error: Exception) -> bool:
     """Say whether an error is of the database or the disk, and so of all that are kept together."""
-    is_database = isinstance(error, SQLAlchemyError) and not isinstance(error, IntegrityError)
+    is_database = isinstance(error, SQLAlchemyError) and not isinstance(error, IntegrityError | DataError)
     return is_database or isinstance(error, Unavailable)
 
 

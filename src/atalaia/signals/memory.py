@@ -11,10 +11,10 @@ from functools import partial
 import structlog
 from sqlalchemy.orm import Session
 
-from atalaia.core.errors import AtalaiaError
+from atalaia.core.errors import AtalaiaError, Unavailable
 from atalaia.core.ids import new_id
 from atalaia.kit.blobs import Blobs
-from atalaia.kit.database import Database
+from atalaia.kit.database import Database, serialize
 from atalaia.signals.ports import Scorer
 from atalaia.signals.statistics import StatisticsColumns, StoredStatistics
 from atalaia.signals.store import follower as store
@@ -91,7 +91,13 @@ class Memory:
         self._covered = -1
 
     def load(self, scorer: Scorer, go_on: GoOn) -> bool:
-        """Read what was stored last; return whether there were statistics, and all of them could be read."""
+        """Read what was stored last; return whether there were statistics, and all of them were whole.
+
+        Raises
+        ------
+        Unavailable
+            When the store cannot be reached.
+        """
         with self._database.read() as session:
             pages, states = store.parts(session, _PAGE), store.parts(session, _MODEL)
             self.round = self._covered = store.stored_round(session)
@@ -101,6 +107,8 @@ class Memory:
             go_on()
             try:
                 self._live.put_page(int(name[len(_PAGE) :]), self._blobs.get(part.key, part.sha256))
+            except Unavailable:
+                raise  # it is there, and will be read later: whoever began anew would throw it away
             except AtalaiaError as error:
                 _log.error("memory_not_read", error=error.detail)
                 return False
@@ -116,6 +124,7 @@ class Memory:
         """
         with self._database.write() as session:
             store.own(session, owner).stored = 0
+            serialize(session, "tail to blocks")  # a compaction that is about to commit does so first
             store.save_parts(session, {}, store.parts(session, _PAGE))
         self._live = StatisticsColumns()
         self.round = self._covered = 0

@@ -20,16 +20,16 @@ import structlog
 from sqlalchemy.orm import Session
 
 from atalaia.core.clock import MICROS, now_us
-from atalaia.core.errors import Broken, Stale
+from atalaia.core.errors import Broken, Stale, Unavailable
 from atalaia.core.facts import AnomalyOpened, Fact
 from atalaia.core.points import Points
 from atalaia.kit.arrow import points_from_ipc
 from atalaia.kit.database import Database
 from atalaia.kit.facts import Outbox
+from atalaia.kit.leases import is_gone, owner_name
 from atalaia.kit.telemetry import Telemetry
 from atalaia.signals.growth import Growth
 from atalaia.signals.history import History
-from atalaia.signals.lease import is_gone, owner_name
 from atalaia.signals.memory import Memory
 from atalaia.signals.ports import Pupil, ScoredBlock, Scorer
 from atalaia.signals.settings import SignalsSettings
@@ -40,6 +40,8 @@ from atalaia.signals.store import follower as store
 DRAIN_POINTS = 500_000
 """Points that one transaction scores at most."""
 _REPLAY_POINTS = 2_000_000
+_STORE_PAUSE_S = 5.0
+"""After the store could not be reached."""
 _STORE_SHARE = 0.05
 """Storing the memory may take this share of the time."""
 _log = structlog.get_logger(__name__)
@@ -72,6 +74,7 @@ class Scoring:
         self._scratch = np.full(PAGE, -1, np.int64)
         self._renew_at = 0.0
         self._store_at = 0.0
+        self._store_not_before = 0.0
 
     def drain(self) -> bool:
         """Score the batches that wait, up to a bound; return whether there were any."""
@@ -161,7 +164,7 @@ class Scoring:
         if self._memory.is_live and time.monotonic() < self._renew_at:
             return True
         with self._database.read() as session:  # those who wait do not disturb those who write
-            is_free = self._may_own(store.follower(session))
+            is_free = self._may_own(store.who_follows(session))
         if is_free:
             with self._database.write() as session:
                 is_free = self._take(session)
@@ -278,13 +281,15 @@ class Scoring:
                 pupil.teach(known.series, known.timestamps, known.values)
 
     def _store_if_due(self) -> None:
-        if time.monotonic() < self._store_at or not self._memory.is_behind:
+        if time.monotonic() < max(self._store_at, self._store_not_before) or not self._memory.is_behind:
             return
         started = time.monotonic()
         try:
             self._memory.save(self._owner, self._scorer, self._go_on)
-        except BaseException:
+        except BaseException as error:
             self._memory.forget()
+            if isinstance(error, Unavailable) and error.code == "blobs_unavailable":  # scoring goes on meanwhile
+                self._store_not_before = time.monotonic() + min(_STORE_PAUSE_S, self._settings.store_memory_s)
             raise
         took = time.monotonic() - started
         self._store_at = time.monotonic() + max(self._settings.store_memory_s, took / _STORE_SHARE)

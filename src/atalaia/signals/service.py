@@ -16,6 +16,7 @@ from atalaia.kit.blobs import Blobs
 from atalaia.kit.cursors import decode_cursor, encode_cursor, page_of
 from atalaia.kit.database import Database, after_commit
 from atalaia.kit.facts import Outbox
+from atalaia.kit.notes import note as write_note
 from atalaia.kit.privacy import Privacy
 from atalaia.kit.telemetry import Telemetry
 from atalaia.kit.threads import Loop
@@ -262,6 +263,7 @@ class Signals:
         now, note = now_us(), self.privacy.note(note)
         session.add(anomalies.FeedbackRow(anomaly_id=row.id, kind=kind.value, note=note, created_at=now))
         self._outbox.publish(session, FeedbackGiven(row.id, row.series_id, kind.value))
+        write_note(session, "feedback_given", row.id, series_id=row.series_id, kind=kind.value, note=note)
         after_commit(session, lambda: self.telemetry.count("anomaly_feedback_total", kind.value))
         return Feedback(kind, note, from_us(now))
 

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.orm import Session
 
 from atalaia.kit.auth.access import Access
 from atalaia.kit.auth.settings import AuthSettings
 from atalaia.kit.auth.users import Users
-from atalaia.kit.database import Database
+from atalaia.kit.database import Database, after_commit
 from atalaia.kit.telemetry import Telemetry
 from tests.kit.auth.tokens import ISSUER, Issuer
 
@@ -25,6 +26,9 @@ class Audit:
 
     def note(self, action: str, actor: str, subject: str, detail: Mapping[str, Any]) -> None:
         self.noted.append((action, actor, subject, detail))
+
+    def write(self, session: Session, action: str, actor: str, subject: str, detail: Mapping[str, Any]) -> None:
+        after_commit(session, lambda: self.note(action, actor, subject, detail))
 
     @property
     def actions(self) -> list[str]:

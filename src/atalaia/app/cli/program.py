@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 from atalaia.app.cli import (
     access,
     anomalies,
+    audit,
     fleets,
     jobs,
     models,
@@ -71,6 +72,7 @@ for noun, commands in {
     "waves": waves.app,
     "users": users.app,
     "tokens": tokens.app,
+    "audit": audit.app,
 }.items():
     app.add_typer(commands, name=noun)
 

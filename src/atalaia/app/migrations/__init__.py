@@ -1,15 +1,28 @@
-"""The database's schema, step by step (Alembic)."""
+"""The database's schema, step by step (Alembic).
 
+Several processes may start at once, while others of the previous release still serve: one brings the schema up to
+date and the others wait for it. Steps only add (``tests/house/test_migrations.py``), and none waits long for a
+table that is in use, because whoever comes after it would wait too.
+"""
+
+import time
 from pathlib import Path
 
+import structlog
 from alembic import command
 from alembic.config import Config
 from alembic.util.exc import CommandError
+from sqlalchemy import text
 
 from atalaia.core.errors import Unavailable
-from atalaia.kit.database import Database
+from atalaia.kit.database import Database, serialize
 
 _HERE = Path(__file__).parent
+_PATIENCE_S = 600.0
+"""How long a step may take, and how long others wait for it."""
+_TABLE_S = 5
+_TRIES = 5
+_log = structlog.get_logger(__name__)
 
 
 def migrate(database: Database) -> None:
@@ -18,11 +31,25 @@ def migrate(database: Database) -> None:
     Raises
     ------
     Unavailable
-        When the database was written by a later release.
+        When the database was written by a later release, cannot be reached, or its tables stay in use.
     """
+    for left in reversed(range(_TRIES)):
+        try:
+            return _upgrade(database)
+        except Unavailable as error:
+            if error.code != "database_busy" or not left or database.is_sqlite:
+                raise
+            _log.info("tables_in_use", tries_left=left)
+            time.sleep(1)
+
+
+def _upgrade(database: Database) -> None:
     config = Config()
     config.set_main_option("script_location", str(_HERE).replace("%", "%%"))
-    with database.write() as session:
+    with database.write(patience_s=_PATIENCE_S) as session:
+        serialize(session, "migrations")
+        if not database.is_sqlite:
+            session.execute(text(f"SET LOCAL lock_timeout = '{_TABLE_S}s'"))
         config.attributes["connection"] = session.connection()
         try:
             command.upgrade(config, "head")

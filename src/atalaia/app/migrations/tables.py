@@ -1,6 +1,6 @@
 """All tables of all slices: the schema as the code has it."""
 
-from atalaia.kit import facts, idempotency
+from atalaia.kit import facts, idempotency, leases, notes
 from atalaia.kit.auth import store as auth
 from atalaia.kit.database import Table
 from atalaia.kit.jobs import queue
@@ -8,6 +8,19 @@ from atalaia.lifecycle import store as lifecycle
 from atalaia.serving import store as serving
 from atalaia.signals.store import anomalies, catalogue, follower, history
 
-WHERE_TABLES_ARE = (facts, idempotency, auth, queue, lifecycle, serving, anomalies, catalogue, follower, history)
+WHERE_TABLES_ARE = (
+    facts,
+    idempotency,
+    leases,
+    notes,
+    auth,
+    queue,
+    lifecycle,
+    serving,
+    anomalies,
+    catalogue,
+    follower,
+    history,
+)
 """Importing these fills the metadata."""
 METADATA = Table.metadata

@@ -38,6 +38,7 @@ from atalaia.connectors.atalaia.answers import (
     WaveFleet,
     WaveRef,
 )
+from atalaia.connectors.atalaia.audit import AuditEvent
 from atalaia.connectors.atalaia.client import Client
 from atalaia.connectors.atalaia.connection import Retry
 from atalaia.connectors.atalaia.paging import iterate, pages
@@ -48,6 +49,7 @@ from atalaia.connectors.atalaia.waves import wave_error
 __all__ = [
     "Accepted",
     "Anomaly",
+    "AuditEvent",
     "Bucket",
     "Challenge",
     "Client",

@@ -7,6 +7,7 @@ import httpx
 
 from atalaia.connectors.atalaia.access import AccessCalls
 from atalaia.connectors.atalaia.answers import Health, Prediction, Predictions
+from atalaia.connectors.atalaia.audit import AuditCalls
 from atalaia.connectors.atalaia.connection import Connection, Retry
 from atalaia.connectors.atalaia.requests import Moment, Point, point_body, segment
 from atalaia.connectors.atalaia.signals import AnomalyCalls, FleetCalls, PointCalls, SeriesCalls
@@ -67,6 +68,7 @@ class Client:
         self.jobs = JobCalls(self._connection)
         self.models = ModelCalls(self._connection)
         self.access = AccessCalls(self._connection)
+        self.audit = AuditCalls(self._connection)
 
     def __enter__(self) -> "Client":
         return self

@@ -1,7 +1,7 @@
 """The gate before every door: who is calling, may they, and not too often."""
 
 import ipaddress
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from starlette.concurrency import run_in_threadpool
 
@@ -32,6 +32,8 @@ class Gate:
         How often; None sets none.
     trusted_proxies
         Addresses or networks whose X-Forwarded-For is believed.
+    refused
+        Told who was refused for want of which permission; it may not wait for anything.
     """
 
     def __init__(
@@ -40,7 +42,9 @@ class Gate:
         limits: RateLimits | None,
         telemetry: Telemetry,
         trusted_proxies: Iterable[str] = (),
+        refused: Callable[[str, str], object] = lambda subject, permission: None,
     ) -> None:
+        self._tell_refused = refused
         self._access = access
         self._limits = limits
         self._telemetry = telemetry
@@ -64,6 +68,7 @@ class Gate:
                     return False
                 raise self._refused(unauthenticated())
             if permission not in principal.permissions:
+                self._tell_refused(principal.subject, permission)
                 raise self._refused(forbidden(principal, permission))
             call.caller = principal.subject
         if self._limits is not None:
@@ -92,6 +97,7 @@ class Gate:
         if self._access is not None and needed.permission != PUBLIC:
             principal = await self.known(authorization)
             if needed.permission not in principal.permissions:
+                self._tell_refused(principal.subject, needed.permission)
                 raise self._refused(forbidden(principal, needed.permission))
         if self._limits is not None and (needed.permission != PUBLIC or needed.limit == "login"):
             caller = principal.subject or self._address_of(peer, headers)

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 import structlog
+from sqlalchemy.orm import Session
+
+from atalaia.kit.database import after_commit
 
 _log = structlog.get_logger("atalaia.audit")
 
@@ -13,6 +16,10 @@ class AuditSink(Protocol):
 
     def note(self, action: str, actor: str, subject: str, detail: Mapping[str, Any]) -> None:
         """Keep that `actor` did `action` to `subject`."""
+        ...
+
+    def write(self, session: Session, action: str, actor: str, subject: str, detail: Mapping[str, Any]) -> None:
+        """Keep it in the transaction of `session`, so that nothing is done unseen."""
         ...
 
 
@@ -30,3 +37,7 @@ class LoggedAudit:
     def note(self, action: str, actor: str, subject: str, detail: Mapping[str, Any]) -> None:
         """Log it."""
         _log.info("audit", action=action, actor=actor, subject=subject, **detail)
+
+    def write(self, session: Session, action: str, actor: str, subject: str, detail: Mapping[str, Any]) -> None:
+        """Log it once it is done."""
+        after_commit(session, lambda: self.note(action, actor, subject, detail))

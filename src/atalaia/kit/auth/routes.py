@@ -7,6 +7,7 @@ from fastapi import FastAPI, Request
 from fastapi.routing import APIRoute, iter_route_contexts
 
 from atalaia.core.errors import Denied
+from atalaia.kit.acting import act_as
 from atalaia.kit.auth.gate import Gate, forbidden
 from atalaia.kit.auth.permissions import PERMISSIONS, PUBLIC, Needed, needed_by
 from atalaia.kit.auth.principals import ANYBODY, Principal
@@ -44,6 +45,7 @@ async def pass_gate(request: Request) -> None:
     peer = scope["client"][0] if scope.get("client") else ""
     principal, taken = await gate.admit(needed, authorization_of(scope["headers"]), peer, scope["headers"])
     scope["principal"] = principal
+    act_as(principal.subject)
     scope.get("answer_headers", []).extend(taken.headers)
 
 

@@ -148,6 +148,7 @@ class Users:
         if not is_password(old[:MAX_LENGTH], row.password_hash if row else None):
             self._throttle.failed(name, address)
             self._telemetry.count("login_failures_total")
+            self._audit.note("login_failed", "", name[:128], {"address": address})
             raise Denied("login_failed", "the old password is wrong, or this is no local user")
         self.change(session, name, name, password=new)
 
@@ -223,10 +224,7 @@ class Users:
             raise Conflict("last_admin", f"{row.name} is the only admin; make another first")
 
     def _changed(self, session: Session, action: str, actor: str, subject: str, **detail: str) -> None:
-        def tell() -> None:
-            self._audit.note(action, actor, subject, detail)
-
-        after_commit(session, tell)
+        self._audit.write(session, action, actor, subject, detail)
         after_commit(session, self._access.refresh)
 
 

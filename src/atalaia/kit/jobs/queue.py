@@ -14,13 +14,17 @@ from sqlalchemy.orm import Session
 
 from atalaia.core.clock import MICROS, now_us
 from atalaia.core.errors import AtalaiaError, Conflict, Missing, Stale
-from atalaia.core.ids import new_id
+from atalaia.core.ids import new_id, new_ids
+from atalaia.kit.acting import acting
 from atalaia.kit.cursors import decode_cursor, encode_cursor, page_of
-from atalaia.kit.database import Database, after_commit
+from atalaia.kit.database import Database, after_commit, insert_many, serialize
 from atalaia.kit.jobs.rows import BULK, ENDED, Claim, Job, JobRow, JobStatus, Waiting, job_of
+from atalaia.kit.notes import note
 from atalaia.kit.tracing import trace_parent
 
 _CHUNK = 500
+_TOLD = 1000
+"""How many jobs of a crowd are told of: whoever is woken goes on to the others."""
 _ENQUEUED = "atalaia_enqueued"
 _ENQUEUED_ACTION = "atalaia_enqueued_action"
 
@@ -76,14 +80,47 @@ class JobQueue:
             run_at=now,
             cancel_requested=False,
             trace=trace_parent(),
+            asked_by=acting().actor[:256],
             created_at=now,
         )
         session.add(row)
         self._tell(session, Waiting(row.id, priority, row.trace))
         return job_of(row)
 
+    def enqueue_many(
+        self,
+        session: Session,
+        kind: str,
+        requests: Sequence[tuple[str | None, Mapping[str, Any]]],
+        *,
+        priority: int = 5,
+        max_attempts: int = 5,
+    ) -> list[str]:
+        """Write jobs of one kind, of many subjects each with its payload, as `enqueue` does; return their ids."""
+        now, trace, ids = now_us(), trace_parent(), new_ids("job", len(requests))
+        same = {
+            "kind": kind,
+            "priority": priority,
+            "status": JobStatus.QUEUED.value,
+            "progress": 0.0,
+            "attempts": 0,
+            "max_attempts": max_attempts,
+            "run_at": now,
+            "cancel_requested": False,
+            "trace": trace,
+            "asked_by": acting().actor[:256],
+            "created_at": now,
+        }
+        columns: dict[str, Sequence[Any]] = {name: [value] * len(ids) for name, value in same.items()}
+        columns |= {"id": ids, "subject": [one for one, _ in requests], "payload": [one for _, one in requests]}
+        insert_many(session, JobRow, columns)
+        for job_id in ids[:_TOLD]:
+            self._tell(session, Waiting(job_id, priority, trace))
+        return ids
+
     def enqueue_unless_waiting(self, session: Session, kind: str, subject: str | None = None) -> bool:
         """Enqueue a job without payload unless one of its kind and subject has not ended; return whether."""
+        serialize(session, f"job {kind} {subject}")
         same = (JobRow.kind == kind, JobRow.subject == subject, JobRow.status.not_in(ENDED))
         if session.scalar(select(JobRow.id).where(*same).limit(1)):
             return False
@@ -103,10 +140,10 @@ class JobQueue:
             if row is None:
                 return None
             if row.cancel_requested:  # its worker died, or gave it back, before it noticed
-                _end(row, JobStatus.CANCELLED)
+                _end_badly(session, row, JobStatus.CANCELLED)
                 return None
             if row.attempts >= row.max_attempts:
-                _end(row, JobStatus.FAILED, error=_worker_lost(row.attempts))
+                _end_badly(session, row, JobStatus.FAILED, _worker_lost(row.attempts))
                 return None
             now = now_us()
             lease = new_id("lease")
@@ -140,20 +177,30 @@ class JobQueue:
         """
         _end(self._held(session, claim), JobStatus.COMPLETED, result=result)
 
+    def hold(self, session: Session, claim: Claim) -> None:
+        """Make sure, until the transaction ends, that nobody takes the job over.
+
+        Raises
+        ------
+        Stale
+            When the lease is lost.
+        """
+        self._held(session, claim)
+
     def fail(self, claim: Claim, error: Mapping[str, Any], *, retries: bool, cancelled: bool = False) -> None:
         """End the job badly, or put it back to try again later. A lost lease is nobody's business any more."""
         with self._database.write() as session:
-            row = session.get(JobRow, claim.job.job_id)
+            row = _locked(session, claim.job.job_id)
             if row is None or row.lease != claim.lease:
                 return
             again = retries and row.attempts < row.max_attempts
             if cancelled or (again and row.cancel_requested):
-                _end(row, JobStatus.CANCELLED)
+                _end_badly(session, row, JobStatus.CANCELLED)
             elif again:
                 row.status, row.lease, row.lease_until, row.error = JobStatus.QUEUED, None, None, dict(error)
                 row.run_at = now_us() + int(self._backoff_s * 2 ** (row.attempts - 1) * MICROS)
             else:
-                _end(row, JobStatus.FAILED, error=error)
+                _end_badly(session, row, JobStatus.FAILED, error)
 
     def cancel(self, session: Session, job_id: str) -> Job:
         """Cancel a waiting job at once, ask the worker of a running one to stop.
@@ -163,14 +210,15 @@ class JobQueue:
         Missing, Conflict
             When there is no such job, or it has ended.
         """
-        row = session.scalar(select(JobRow).where(JobRow.id == job_id).with_for_update())
+        row = _locked(session, job_id)
         if row is None:
             raise unknown_job(job_id)
         if row.status in ENDED:
             raise Conflict("job_finished", f"the job is already {row.status}")
         row.cancel_requested = True
+        note(session, "job_cancel_asked", row.id, kind=row.kind, of=row.subject or "")
         if row.status == JobStatus.QUEUED:
-            _end(row, JobStatus.CANCELLED)
+            _end_badly(session, row, JobStatus.CANCELLED)
         after_commit(session, lambda: self._stop(job_id))
         return job_of(row)
 
@@ -250,7 +298,7 @@ class JobQueue:
             session.execute(update(JobRow).where(*same).values(attempts=JobRow.attempts - 1, **waiting))
 
     def _held(self, session: Session, claim: Claim) -> JobRow:
-        row = session.scalar(select(JobRow).where(JobRow.id == claim.job.job_id).with_for_update())
+        row = _locked(session, claim.job.job_id)
         if row is None or row.lease != claim.lease or row.status != JobStatus.PROCESSING:
             raise Stale("lease_lost", f"another worker took {claim.job.job_id} over")
         return row
@@ -283,6 +331,12 @@ def unknown_job(job_id: str) -> Missing:
     return Missing("unknown_job", f"there is no job {job_id[:80]!r}")
 
 
+def _locked(session: Session, job_id: str) -> JobRow | None:
+    """Return a job as it is now, and hold it until the transaction ends."""
+    query = select(JobRow).where(JobRow.id == job_id).with_for_update()
+    return session.scalar(query.execution_options(populate_existing=True))
+
+
 def _claimable(kinds: Sequence[str]) -> Any:
     now = now_us()
     waiting = (JobRow.status == JobStatus.QUEUED) & (JobRow.run_at <= now)
@@ -303,6 +357,13 @@ def _end(
     row.result = dict(result) if result is not None else row.result
     row.error = dict(error) if error is not None else None
     row.progress = 1.0 if status == JobStatus.COMPLETED else row.progress
+
+
+def _end_badly(session: Session, row: JobRow, status: JobStatus, error: Mapping[str, Any] | None = None) -> None:
+    """End a job that changed nothing, and note that: good ends are noted by what they change."""
+    _end(row, status, error=error)
+    told = {} if error is None else {"code": error.get("code", ""), "detail": error.get("detail", "")}
+    note(session, f"job_{status.value}", row.id, kind=row.kind, of=row.subject or "", **told)
 
 
 def _worker_lost(attempts: int) -> dict[str, Any]:

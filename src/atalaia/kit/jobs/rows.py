@@ -49,6 +49,7 @@ class JobRow(Table):
     lease: Mapped[str | None] = mapped_column(String(32))
     cancel_requested: Mapped[bool] = mapped_column(Boolean, default=False)
     trace: Mapped[str | None] = mapped_column(String(64))
+    asked_by: Mapped[str | None] = mapped_column(String(256))
     result: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     error: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     created_at: Mapped[int] = mapped_column(BigInteger)
@@ -73,6 +74,7 @@ class Job:
     finished_at: int | None
     payload: Mapping[str, Any] = field(repr=False)
     trace: str | None = None
+    asked_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,4 +110,5 @@ def job_of(row: JobRow) -> Job:
         finished_at=row.finished_at,
         payload=row.payload,
         trace=row.trace,
+        asked_by=row.asked_by,
     )

@@ -13,6 +13,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from atalaia.core.errors import AtalaiaError, Broken, Stale
+from atalaia.kit.acting import SYSTEM, acting_as
 from atalaia.kit.database import Database
 from atalaia.kit.jobs.queue import JobQueue, problem
 from atalaia.kit.jobs.rows import Claim
@@ -127,7 +128,8 @@ class Worker:
             return False
         job = claim.job
         told = {"id": job.job_id, "subject": job.subject or "", "attempt": job.attempts}
-        with self._tracing.job(job.kind, job.trace, told):
+        acts = acting_as(SYSTEM, job=job.job_id, asked_by=job.asked_by or SYSTEM)
+        with self._tracing.job(job.kind, job.trace, told), acts:
             self._attempt(claim)
         return True
 
@@ -141,8 +143,10 @@ class Worker:
             try:
                 if self.work_once():
                     continue
+            except AtalaiaError as error:  # the database is down, say: keep trying
+                _log.error("worker_failed", code=error.code, detail=error.detail)
             except Exception:
-                _log.exception("worker_failed")  # the database is down, say: keep trying
+                _log.exception("worker_failed")
             self._wake.wait(self._poll_s)
             self._wake.clear()
 
@@ -183,6 +187,7 @@ class Worker:
 
     def _complete(self, claim: Claim, outcome: Outcome) -> None:
         with span("complete"), self._database.write() as session:
+            self._queue.hold(session, claim)
             changed = outcome.apply(session) if outcome.apply else None
             self._queue.complete(session, claim, {**outcome.result, **(changed or {})})
 

@@ -1,12 +1,14 @@
 """Errors become `application/problem+json` (RFC 9457), whoever raised them."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
@@ -100,6 +102,23 @@ def error_headers(error: AtalaiaError) -> dict[str, str]:
     return headers
 
 
+def methods_at(app: FastAPI, path: str, *, is_fixed: bool = False) -> list[str]:
+    """Return the methods of all documented doors at a path; the framework knows those of the first alone.
+
+    With `is_fixed`, of doors whose path has no names in it.
+    """
+    found: dict[str, set[str]] = {}
+    for context in iter_route_contexts(app.routes):
+        pattern: re.Pattern[str] | None = getattr(context, "path_regex", None)
+        if pattern is not None and pattern.match(path) and context.include_in_schema:
+            found.setdefault(context.path or "", set()).update(context.methods or ())
+    # Other patterns match too: a name may stand for a word of a path, and may hold slashes.
+    if is_fixed:
+        return sorted(found.get(path, ()))
+    closest = max(found, key=lambda pattern: (-pattern.count("{"), len(pattern)), default="")
+    return sorted(found.get(closest, ()))
+
+
 def answer(request: Request, error: AtalaiaError) -> Problem:
     """Return `error` as the answer to `request`."""
     return Problem(error, path=request.scope["path"], request_id=request.scope.get("request_id", ""))
@@ -125,7 +144,7 @@ def install_problems(app: FastAPI) -> None:
         if error.status_code == 405:
             refusal = Invalid("method_not_allowed", f"{request.method} is not possible here; see /docs")
             problem = answer(request, refusal)
-            problem.headers.update(error.headers or {})  # Allow
+            problem.headers["Allow"] = ", ".join(methods_at(app, request.scope["path"]))
             return problem
         if error.status_code == 404:
             return answer(request, Missing("not_found", "there is no such path; /docs lists those that there are"))

@@ -61,6 +61,8 @@ IdempotencyKey = Annotated[
     Header(alias="Idempotency-Key", max_length=256, description="Send the same key again and it is done once."),
 ]
 Limit = Annotated[int, Query(ge=1, le=1000, description="Items on a page.")]
+Time = Annotated[str | None, Query(max_length=64, description="Unix seconds or RFC 3339.")]
+From = Annotated[str | None, Query(alias="from", max_length=64, description="Unix seconds or RFC 3339.")]
 Cursor = Annotated[str | None, Query(max_length=2048, description="`next` of the page before.")]
 
 T = TypeVar("T")

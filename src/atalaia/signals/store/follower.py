@@ -45,7 +45,13 @@ class Part:
 
 def follower(session: Session) -> FollowerRow | None:
     """Return who scores, None when nobody ever did; it is held until the transaction ends."""
-    return session.scalar(select(FollowerRow).where(FollowerRow.id == 1).with_for_update())
+    query = select(FollowerRow).where(FollowerRow.id == 1).with_for_update()
+    return session.scalar(query.execution_options(populate_existing=True))
+
+
+def who_follows(session: Session) -> FollowerRow | None:
+    """Return who scores, None when nobody ever did, without holding it."""
+    return session.get(FollowerRow, 1)
 
 
 def own(session: Session, owner: str) -> FollowerRow:
@@ -73,7 +79,7 @@ def parts(session: Session, beginning: str = "") -> dict[str, Part]:
 def save_parts(session: Session, saved: Mapping[str, Part], gone: Iterable[str]) -> None:
     """Set stored pieces, and forget others."""
     rows = [{"name": name, "key": part.key, "sha256": part.sha256} for name, part in saved.items()]
-    upsert(session, PartRow, rows, ("name",))
+    upsert(session, PartRow, sorted(rows, key=lambda row: row["name"]), ("name",))
     for name in gone:
         row = session.get(PartRow, name)
         if row is not None:

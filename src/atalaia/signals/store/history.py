@@ -96,6 +96,7 @@ class Held(NamedTuple):
     first_ts: int
     last_ts: int
     rows: int
+    sha256: str
 
 
 _HELD = tuple(getattr(BlockRow, name) for name in Held._fields)

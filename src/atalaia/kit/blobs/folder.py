@@ -5,41 +5,17 @@ its SHA-256 is the one recorded when it was written.
 """
 
 import errno
-import hashlib
 import mmap
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
-from atalaia.core.errors import Broken, Missing, Unavailable
+from atalaia.core.errors import AtalaiaError, Unavailable
+from atalaia.kit.blobs.objects import Blob, Listed, checked_key, damaged, gone, sha256_of
 
 _PART = ".part"
-
-
-@dataclass(frozen=True, slots=True)
-class Blob:
-    """What is known of a stored object."""
-
-    key: str
-    sha256: str
-    size_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """An object found in the store, and when it was written (seconds since the epoch)."""
-
-    key: str
-    size_bytes: int
-    modified_s: float
-
-
-def sha256_of(data: bytes | memoryview) -> str:
-    """Return the SHA-256 of `data` in hexadecimal."""
-    return hashlib.sha256(data).hexdigest()
 
 
 class Blobs:
@@ -49,10 +25,13 @@ class Blobs:
     ----------
     root
         The folder; made when missing.
+    durable
+        Whether `put` waits for the disk. Copies of what lies elsewhere need not.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, durable: bool = True) -> None:
         self.root = root
+        self._durable = durable
         root.mkdir(parents=True, exist_ok=True)
 
     def put(self, key: str, data: bytes) -> Blob:
@@ -61,11 +40,11 @@ class Blobs:
         Raises
         ------
         Unavailable
-            When the disk is full. The key is as it was before.
+            When the disk is full, or the store cannot be reached. The key is as it was before.
         """
         target = self.path(key)
         try:
-            _make_folder(target.parent)
+            self._make_folder(target.parent)
             self._write(target, data)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -83,13 +62,15 @@ class Blobs:
             When there is none.
         Broken
             When its checksum differs.
+        Unavailable
+            When the store cannot be reached.
         """
         try:
             data = self.path(key).read_bytes()
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-            raise _gone(key) from error
+            raise gone(key) from error
         if sha256 is not None and sha256_of(data) != sha256:
-            raise _damaged(key)
+            raise damaged(key)
         return data
 
     def view(self, key: str, sha256: str) -> memoryview:
@@ -103,21 +84,81 @@ class Blobs:
             When there is no such object.
         Broken
             When its checksum differs.
+        Unavailable
+            When the store cannot be reached.
         """
         try:
             with self.path(key).open("rb") as file:
                 size = os.fstat(file.fileno()).st_size
                 mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b""
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-            raise _gone(key) from error
+            raise gone(key) from error
         view = memoryview(mapped)
         if sha256_of(view) != sha256:
-            raise _damaged(key)
+            raise damaged(key)
         return view
+
+    def keep(self, key: str, data: memoryview, sha256: str) -> memoryview:
+        """Keep bytes that came from elsewhere on this machine, and return them mapped.
+
+        Raises
+        ------
+        Unavailable
+            When the disk is full.
+        """
+        try:
+            return self.view(key, sha256)
+        except (AtalaiaError, OSError):
+            self.put(key, bytes(data))
+            return self.view(key, sha256)
+
+    def local(self, key: str, sha256: str | None = None) -> Path:
+        """Return the file on this machine that holds the object, for a reader that checks what it reads.
+
+        There may be none by the time it is opened: objects are deleted, and copies of them make room for others.
+
+        Raises
+        ------
+        FileNotFoundError, Unavailable
+            When the object lies elsewhere and there is none, or it cannot be had.
+        """
+        return self.path(key)
+
+    def prefetch(self, wanted: Iterable[tuple[str, str]]) -> None:
+        """Bring objects (key and SHA-256) to this machine that `local` will be asked for, several at a time."""
+
+    def discard(self, key: str) -> bool:
+        """Throw away the copy on this machine of an object that lies elsewhere; return whether there was one."""
+        return False
+
+    def exists(self, key: str) -> bool:
+        """Say whether there is an object at `key`.
+
+        Raises
+        ------
+        Unavailable
+            When the store cannot be reached.
+        """
+        return self.path(key).is_file()
+
+    def is_whole(self, key: str, sha256: str, size_bytes: int) -> bool:
+        """Say whether the object is there as it was written, by its bytes, or by its size if it lies elsewhere.
+
+        Raises
+        ------
+        Unavailable
+            When the store cannot be reached.
+        """
+        try:
+            self.get(key, sha256)
+        except AtalaiaError:
+            return False
+        return True
 
     def delete(self, key: str) -> None:
         """Remove the object at `key`; nothing happens if there is none."""
-        self.path(key).unlink(missing_ok=True)
+        with suppress(FileNotFoundError, NotADirectoryError):
+            self.path(key).unlink()
 
     def list(self, prefix: str = "") -> Iterator[Listed]:
         """Yield the objects whose key begins with the folder `prefix`, unfinished ones included."""
@@ -129,17 +170,24 @@ class Blobs:
                     yield Listed(path.relative_to(self.root).as_posix(), stat.st_size, stat.st_mtime)
 
     def path(self, key: str) -> Path:
-        """Return where the object at `key` lies.
+        """Return where the object at `key`, or the copy of it, lies on this machine if it does.
 
         Raises
         ------
         Missing
             When `key` would lie outside the folder, or no file can have this name.
         """
-        parts = Path(key).parts
-        if not parts or ".." in parts or Path(key).is_absolute() or not _is_file_name(key):
-            raise Missing("unknown_blob", f"no object can have the key {key[:80]!r}")
-        return self.root / key
+        return self.root / checked_key(key)
+
+    def check(self) -> str:
+        """Say where objects are kept, once it is sure that they can be.
+
+        Raises
+        ------
+        Unavailable
+            When the store cannot be reached or written.
+        """
+        return f"objects lie in {self.root}"
 
     def _write(self, target: Path, data: bytes) -> None:
         handle, part = tempfile.mkstemp(dir=target.parent, suffix=_PART)
@@ -147,28 +195,22 @@ class Blobs:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
                 file.flush()
-                os.fsync(file.fileno())
+                if self._durable:
+                    os.fsync(file.fileno())
             os.replace(part, target)
         except BaseException:
             Path(part).unlink(missing_ok=True)
             raise
-        _sync(target.parent)
+        if self._durable:
+            _sync(target.parent)
 
-
-def _gone(key: str) -> Missing:
-    return Missing("unknown_blob", f"the stored object {key} is gone")
-
-
-def _damaged(key: str) -> Broken:
-    return Broken("bad_blob", f"the stored object {key} is damaged: its checksum differs")
-
-
-def _make_folder(folder: Path) -> None:
-    if folder.is_dir():
-        return
-    _make_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
-    _sync(folder.parent)  # the name of a folder is durable only once the folder above is
+    def _make_folder(self, folder: Path) -> None:
+        if folder.is_dir():
+            return
+        self._make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        if self._durable:
+            _sync(folder.parent)  # the name of a folder is durable only once the folder above is
 
 
 def _sync(folder: Path) -> None:
@@ -177,7 +219,3 @@ def _sync(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _is_file_name(key: str) -> bool:
-    return "\0" not in key and not any(0xD800 <= ord(c) < 0xE000 for c in key)

@@ -1,8 +1,6 @@
-"""A follower has a name of its own, and one whose process is gone is known to be gone."""
+"""One process follows; whoever lost the lease changes nothing, and the next one does it all."""
 
 import os
-import subprocess
-import sys
 import time
 from types import SimpleNamespace
 
@@ -11,74 +9,14 @@ import pytest
 from sqlalchemy import update
 
 from atalaia.core.clock import MICROS
-from atalaia.signals import lease, scoring
-from atalaia.signals.lease import is_gone, owner_name
+from atalaia.kit import leases
+from atalaia.signals import scoring
 from atalaia.signals.memory import FOLDER
 from atalaia.signals.statistics import StatisticsColumns
 from atalaia.signals.store.follower import FollowerRow, parts
 from tests.kit.fakes import in_threads, wait_until
 from tests.signals.builders import ThresholdScorer, free_lease, owner_of
 from tests.signals.scorers import Interrupted, School
-
-HOST = lease._host()
-
-
-def test_every_follower_has_another_name_that_fits_the_table():
-    names = {owner_name() for _ in range(100)}
-    assert len(names) == 100
-    assert max(map(len, names)) <= 128
-
-
-def test_a_name_fits_the_table_however_long_the_name_of_the_host_is(monkeypatch):
-    monkeypatch.setattr(lease.socket, "gethostname", lambda: "h:" * 100)
-    name = owner_name()
-    assert len(name) <= 128
-    assert not is_gone(name)
-    assert is_gone(f"{lease._host()}:{os.getpid()}:own_earlier:own_x")
-
-
-def test_this_process_is_here():
-    assert not is_gone(owner_name())
-
-
-def test_an_earlier_process_with_the_same_number_is_gone():
-    assert is_gone(f"{HOST}:{os.getpid()}:own_before:own_1")
-
-
-def test_a_process_that_ended_is_gone_and_one_that_runs_is_not():
-    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    name = f"{HOST}:{process.pid}:own_x:own_y"
-    assert not is_gone(name)
-    process.communicate(b"\n")
-    assert is_gone(name)
-
-
-def test_a_process_of_somebody_else_is_here(monkeypatch):
-    def refuse(pid, number):
-        raise PermissionError
-
-    monkeypatch.setattr(lease.os, "kill", refuse)
-    assert not is_gone(f"{HOST}:1:own_x:own_y")
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "",
-        "x",
-        "another host:1:own_x:own_y",
-        f"{HOST}:99999999999999999999:own_x:own_y",
-        f"{HOST}:-1:own_x:own_y",
-        f"{HOST}:one:own_x:own_y",
-        f"{HOST}::own_x:own_y",
-        f"{HOST}:1:2",
-    ],
-)
-def test_of_others_nobody_knows(name):
-    assert not is_gone(name)
-
-
-# who follows
 
 
 @pytest.fixture
@@ -139,7 +77,7 @@ def test_a_follower_that_stops_lets_the_next_begin_at_once(place, foreign):
 
 def test_a_follower_whose_process_is_dead_is_followed_at_once(place):
     gone = place.scoring()
-    gone._owner = f"{HOST}:{os.getpid()}:own_before:own_1"
+    gone._owner = f"{leases._host()}:{os.getpid()}:own_before:own_1"
     place.send(("a", 0, 99.0))
     gone.drain()
     place.send(("a", 1, 99.0))
