@@ -55,8 +55,7 @@ class Atalaia:
         self.settings = settings
         self.telemetry = Telemetry()
         self.tracing = Tracing(settings.tracing)
-        for name, figure in (("data_disk_free_bytes", "free"), ("data_disk_size_bytes", "total")):
-            self.telemetry.gauge(name, partial(_disk, settings.data_dir, figure))
+        _watch_disk(self.telemetry, settings.data_dir)
         self.database = database_of(settings)
         self.deployments = deployments = RememberedDeployments(
             DeploymentList(self.database), settings.data_dir / "deployments.json"
@@ -216,6 +215,11 @@ class Atalaia:
     def _deliver(self) -> bool:
         self.outbox.deliver()
         return False
+
+
+def _watch_disk(telemetry: Telemetry, folder: Path) -> None:
+    for name, figure in (("data_disk_free_bytes", "free"), ("data_disk_size_bytes", "total")):
+        telemetry.gauge(name, partial(_disk, folder, figure))
 
 
 def _disk(folder: Path, figure: str) -> float:

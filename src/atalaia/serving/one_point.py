@@ -30,7 +30,7 @@ class _InputIn(msgspec.Struct, gc=False):
     name: str
     shape: list[int]
     datatype: str
-    data: list[float | str]
+    data: list[int | float | str]
     parameters: Any = None
 
 
@@ -74,7 +74,7 @@ def one_request(body: Body) -> OneRequest | None:
         return None
     if sent.parameters or sent.outputs:
         return None
-    told: dict[str, float | str] = {}
+    told: dict[str, int | float | str] = {}
     for one in sent.inputs:
         if one.shape != _ONE or len(one.data) != 1 or one.parameters or _KINDS.get(one.name) != one.datatype:
             return None
@@ -95,10 +95,10 @@ def encode_one(model_name: str, version: str, score: float, request: OneRequest)
 
 
 def _point(
-    value: float | str | None = None,
-    timestamp: float | str | None = None,
-    series_id: float | str | None = None,
-    series: float | str | None = None,
+    value: int | float | str | None = None,
+    timestamp: int | float | str | None = None,
+    series_id: int | float | str | None = None,
+    series: int | float | str | None = None,
 ) -> OnePoint | None:
     moment = now_us() if timestamp is None else _whole(timestamp)
     number = None if series is None else _whole(series)
@@ -106,11 +106,9 @@ def _point(
         return None
     if series is not None and (number is None or number >= 2**31 or series_id is not None):
         return None
-    return OnePoint(value, moment, series_id, number)
+    return OnePoint(float(value), moment, series_id, number)
 
 
-def _whole(number: float | str) -> int | None:
-    """Return a number that is whole, and small enough for a float to be exact."""
-    if isinstance(number, str) or not 0 <= number < _EXACT or number != int(number):
-        return None
-    return int(number)
+def _whole(number: int | float | str) -> int | None:
+    """Return a number that was written as a whole one, and is small enough for every reader of JSON to be exact."""
+    return number if isinstance(number, int) and 0 <= number < _EXACT else None
