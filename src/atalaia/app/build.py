@@ -7,6 +7,8 @@ from pathlib import Path
 import structlog
 from alembic.util.exc import CommandError
 
+from atalaia.app.backup import Site
+from atalaia.app.backup import schedule as backups
 from atalaia.app.entrance import Entrance, database_of
 from atalaia.app.migrations import migrate
 from atalaia.app.settings import ROLES, Settings
@@ -88,9 +90,12 @@ class Atalaia:
             settings.lifecycle,
             self.telemetry,
         )
+        self.site = Site(settings, self.blobs)
+        backups.watch(self.site, self.database, self.telemetry)
         works = {
             **signals_tasks.works(self.signals, self.queue, self.outbox),
             **lifecycle_tasks.works(self.lifecycle),
+            **backups.works(self.site),
         }
         self.worker = Worker(self.database, self.queue, works, telemetry=self.telemetry, tracing=self.tracing)
         self.dispatcher = None if settings.broker_url is None else self._dispatcher(tuple(works))
@@ -185,6 +190,7 @@ class Atalaia:
         if not self.leader.held():
             return False
         signals_tasks.schedule(self.signals, self.queue)
+        backups.schedule(self.site, self.database, self.queue)
         if self.dispatcher is not None:
             self.dispatcher.sweep()
         return False

@@ -93,6 +93,13 @@ METRICS: tuple[MetricName, ...] = (
     MetricName("login_failures_total", "counter", (), "Logins that failed."),
     MetricName("requests_limited_total", "counter", ("limit",), "Requests refused because there were too many."),
     MetricName("rate_limits_shared", "gauge", (), "1 while processes share the counts of limits, 0 otherwise."),
+    MetricName(
+        "backup_last_success_timestamp_seconds",
+        "gauge",
+        (),
+        "When the last scheduled backup ended well, 0 if never.",
+    ),
+    MetricName("backup_duration_seconds", "gauge", (), "How long that backup took."),
     MetricName("jobs_attempted_total", "counter", ("kind", "how"), "Attempts at jobs, by how they ended."),
 )
 _MADE_ELSEWHERE = ("http_request", "process_")

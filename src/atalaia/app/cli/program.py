@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 from atalaia.app.cli import (
     access,
     anomalies,
+    backups,
     fleets,
     jobs,
     models,
@@ -59,6 +60,7 @@ service.add_to(app)
 train.add_to(app)
 predict.add_to(app)
 access.add_to(app)
+backups.add_to(app)
 for noun, commands in {
     "series": series.app,
     "fleets": fleets.app,
