@@ -127,19 +127,19 @@ def test_a_site_on_postgresql_and_s3_comes_back(
     first, second = rented(request, "moto"), rented(request, "moto")
     there: Rented = rented(request, "rclone")
     urls = [postgres.new_database(), postgres.new_database()]
-    place = {"bucket": first, "url": urls[0]}
+    place = [(first, urls[0])]
 
     def opened(folder: Path) -> Embedded:
         given = {f"backup__bucket__{k}": v for k, v in there.told().items() if k != "blobs_url"}
         given = {name.replace("blobs__", ""): value for name, value in given.items()}
-        more = {**given, "database_url": place["url"], "backup__passphrase_file": secret(tmp_path)}
-        return service(folder, place["bucket"], mlflow_server.url, **more)
+        more = {**given, "database_url": place[-1][1], "backup__passphrase_file": secret(tmp_path)}
+        return service(folder, place[-1][0], mlflow_server.url, **more)
 
     settings = opened(tmp_path / "data")._settings
     target = open_target(there.url, settings.backup, settings.blobs)
 
     def lose() -> Settings:
-        place.update(bucket=second, url=urls[1])
+        place.append((second, urls[1]))
         return opened(tmp_path / "elsewhere")._settings
 
     drill(opened, settings, target, lose)

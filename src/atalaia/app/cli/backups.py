@@ -64,11 +64,11 @@ def create_backup(
 
     session = session_of(ctx, output)
     settings = settings_of(data_dir, None, None)
-    site, target = _site(settings), _target(settings, to, writes=not dry_run)
+    site, place = _site(settings), _place(settings, to)
     if dry_run:
-        sealed = target.sealer is not None
-        show_local(session, _plan_of_creation(site, target, with_secrets or sealed), _PLAN)
+        show_local(session, _plan_of_creation(site, place, with_secrets), _PLAN)
         return
+    target = _target(settings, to, writes=True)
     with bar("Backing up", 1.0) as advance:
         manifest = create(site, target, with_secrets=with_secrets, report=advance)
     show_local(session, [_row(manifest)], _SHOWN)
@@ -197,24 +197,35 @@ def _site(settings: "Settings") -> "Site":
     return Site(settings, open_blobs(settings))
 
 
-def _target(settings: "Settings", url: str | None, *, writes: bool = False) -> "Target":
-    from pathlib import Path
-
-    from atalaia.app.backup import open_target
-    from atalaia.core.errors import Fault, Invalid, Missing
+def _place(settings: "Settings", url: str | None) -> str:
+    from atalaia.core.errors import Fault, Invalid
 
     place = url or settings.backup.to
     if place is None:
         reason = "name a folder or a bucket, here or in the setting backup.to"
         raise Invalid("invalid_settings", reason, faults=[Fault("/backup/to", reason)])
+    return place
+
+
+def _target(settings: "Settings", url: str | None, *, writes: bool = False) -> "Target":
+    from pathlib import Path
+
+    from atalaia.app.backup import open_target
+    from atalaia.core.errors import Missing
+
+    place = _place(settings, url)
     if "://" not in place and not writes and not Path(place).is_dir():
         raise Missing("unknown_backup", f"there is no folder {place}")
     return open_target(place, settings.backup, settings.blobs)
 
 
-def _plan_of_creation(site: "Site", target: "Target", with_secrets: bool) -> list[dict[str, str]]:
+def _plan_of_creation(site: "Site", place: str, with_secrets: bool) -> list[dict[str, str]]:
     from atalaia.app.backup.site import references
+    from atalaia.core.errors import Missing
 
+    if site.is_empty():
+        raise Missing("no_site", f"there is no site in {site.folder}")
+    sealed = bool(site.settings.backup.passphrase_file or site.settings.backup.key_file)
     database = site.open_database()
     try:
         with database.read() as session:
@@ -225,10 +236,13 @@ def _plan_of_creation(site: "Site", target: "Target", with_secrets: bool) -> lis
     registry = "the registry's folder" if site.keeps_registry else "not the registry: its server has its operators"
     return [
         {"step": "database", "detail": kind},
-        {"step": "objects", "detail": f"{named}, those that are not in {target.name} yet"},
+        {"step": "objects", "detail": f"{named}, those that are not in {place} yet"},
         {"step": "registry", "detail": registry},
-        {"step": "secrets", "detail": "signing keys" if with_secrets else "none: the backup is not sealed"},
-        {"step": "manifest", "detail": "sealed" if target.sealer is not None else "readable"},
+        {
+            "step": "secrets",
+            "detail": "signing keys" if with_secrets or sealed else "none: the backup is not sealed",
+        },
+        {"step": "manifest", "detail": "sealed" if sealed else "readable"},
     ]
 
 
