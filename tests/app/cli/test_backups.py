@@ -37,6 +37,9 @@ def test_a_backup_is_made_listed_verified_pruned_and_restored(tmp_path: Path, ca
     made = [rows(call("backup", "create", "--to", there))[0]["backup_id"] for _ in range(2)]
     assert [row["backup_id"] for row in rows(call("backup", "list", "--to", there))] == made[::-1]
     assert rows(call("backup", "verify", "--to", there, "--at", made[0]))[0]["ok"]
+    (tmp_path / "backups" / "manifests" / "bak_0.json").write_text("{}")
+    assert "damaged" in rows(call("backup", "list", "--to", there))[2]["damaged"]
+    (tmp_path / "backups" / "manifests" / "bak_0.json").unlink()
     assert rows(call("backup", "prune", "--to", there, "--dry-run")) == []
     plan = rows(call("restore", "--from", there, "--dry-run", data="new"))
     assert made[1] in plan[0]["detail"]

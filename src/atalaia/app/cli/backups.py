@@ -83,7 +83,7 @@ def list_backups(
     """List backups, the newest first."""
     session = session_of(ctx, output)
     target = _target(settings_of(data_dir, None, None), to)
-    show_local(session, [_row(target.read(backup_id)) for backup_id in reversed(target.ids())], _SHOWN)
+    show_local(session, [_listed(target, backup_id) for backup_id in reversed(target.ids())], _SHOWN)
 
 
 @app.command(
@@ -257,6 +257,15 @@ def _plan_of_restore(site: "Site", target: "Target", manifest: "Manifest") -> li
         },
         {"step": "database", "detail": f"{manifest.database}, schema {manifest.revision}, last of all"},
     ]
+
+
+def _listed(target: "Target", backup_id: str) -> dict[str, Any]:
+    from atalaia.core.errors import Broken
+
+    try:
+        return _row(target.read(backup_id))
+    except Broken as error:  # the others are wanted all the more
+        return {"backup_id": backup_id, "damaged": error.detail}
 
 
 def _row(manifest: "Manifest") -> dict[str, Any]:
