@@ -2,6 +2,9 @@
 
 import os
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +122,30 @@ def test_a_restore_that_is_interrupted_leaves_no_site_and_can_be_done_again(tmp_
     assert empty.is_empty()
     empty.blobs.put = put
     (empty.folder / ".restoring-bak_x").mkdir()
+    restore(empty, target, manifest)
+    assert series_of(empty.settings) == NAMES
+    assert not list(empty.folder.glob(".restoring-*"))
+
+
+@pytest.mark.parametrize("where", ["_put_objects", "_move", "_settle_file"])
+def test_a_restore_that_is_killed_leaves_no_site_and_can_be_done_again(
+    tmp_path: Path, site: Site, where: str
+) -> None:
+    target = target_of(tmp_path)
+    manifest = create(site, target)
+    code = (
+        "import os, signal, sys; from pathlib import Path; from atalaia.app.backup import *;"
+        "import atalaia.app.backup.restoration as r;"
+        "from atalaia.app.settings import load_settings; from atalaia.app.build import open_blobs;"
+        "s = load_settings({'data_dir': Path(sys.argv[1])});"
+        "t = open_target(sys.argv[2], s.backup, s.blobs);"
+        f"r.{where} = lambda *a: os.kill(os.getpid(), signal.SIGKILL);"
+        "restore(Site(s, open_blobs(s)), t, chosen(t, None))"
+    )
+    empty = site_of(settings_of(tmp_path / "elsewhere"))
+    command = [sys.executable, "-c", code, str(empty.folder), str(tmp_path / "backups")]
+    assert subprocess.run(command, check=False, capture_output=True).returncode == -signal.SIGKILL
+    assert empty.is_empty()
     restore(empty, target, manifest)
     assert series_of(empty.settings) == NAMES
     assert not list(empty.folder.glob(".restoring-*"))
