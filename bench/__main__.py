@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from bench.audit import audit
+from bench.backup import backup
 from bench.catch_up import catch_up
 from bench.decoding import decoding
 from bench.fleet_training import train_all
@@ -24,7 +25,7 @@ SPINE: dict[str, Part] = {
     "history": history,
 }
 FLEET: dict[str, Part] = {"tick": tick, "decoding": decoding, "commits": commits}
-PRODUCTION: dict[str, Part] = {"jobs": jobs, "audit": audit}
+PRODUCTION: dict[str, Part] = {"jobs": jobs, "audit": audit, "backup": backup}
 ALONE: dict[str, Part] = {"train": train_all, "catch_up": catch_up}
 """Parts that take long, and are run only when they are named."""
 

@@ -13,7 +13,7 @@ from tests.parts.processes import ROOT
 pytestmark = pytest.mark.slow
 FOLDER = ROOT / "deploy" / "monitoring" / "prometheus"
 RULES = FOLDER / "rules" / "atalaia.yml"
-OF_PROMQL = {"sum", "rate", "increase", "min", "max", "by", "histogram_quantile", "up"}
+OF_PROMQL = {"sum", "rate", "increase", "min", "max", "by", "histogram_quantile", "up", "time"}
 
 
 def promtool(*words: str | Path) -> subprocess.CompletedProcess[str]:

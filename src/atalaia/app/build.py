@@ -9,6 +9,8 @@ from pathlib import Path
 import structlog
 from alembic.util.exc import CommandError
 
+from atalaia.app.backup import Site
+from atalaia.app.backup import schedule as backups
 from atalaia.app.entrance import Entrance, database_of
 from atalaia.app.migrations import migrate
 from atalaia.app.settings import ROLES, Settings
@@ -18,7 +20,7 @@ from atalaia.kit.audit.audit import Audit
 from atalaia.kit.blobs import Blobs, Bucket, RemoteBlobs
 from atalaia.kit.database import reason_of
 from atalaia.kit.facts import Outbox
-from atalaia.kit.jobs import JobQueue, Worker
+from atalaia.kit.jobs import JobQueue, Work, Worker
 from atalaia.kit.jobs.broker import Dispatcher
 from atalaia.kit.leases import Lease, owner_name
 from atalaia.kit.logs import EventLog
@@ -97,10 +99,9 @@ class Atalaia:
             self.telemetry,
             self.signatures,
         )
-        works = {
-            **signals_tasks.works(self.signals, self.queue, self.outbox),
-            **lifecycle_tasks.works(self.lifecycle),
-        }
+        self.site = Site(settings, self.blobs)
+        backups.watch(self.site, self.database, self.telemetry)
+        works = self._works()
         self.worker = Worker(self.database, self.queue, works, telemetry=self.telemetry, tracing=self.tracing)
         self.dispatcher = None if settings.broker_url is None else self._dispatcher(tuple(works))
         self.leader = Lease(self.database, "scheduler", lease_s=_LEAD_S, owner=owner_name())
@@ -182,6 +183,13 @@ class Atalaia:
             forward=self.events.take if self.settings.serving.log_predictions else None,
         )
 
+    def _works(self) -> dict[str, Work]:
+        return {
+            **signals_tasks.works(self.signals, self.queue, self.outbox),
+            **lifecycle_tasks.works(self.lifecycle),
+            **backups.works(self.site),
+        }
+
     def _dispatcher(self, kinds: tuple[str, ...]) -> Dispatcher:
         assert self.settings.broker_url is not None
         dispatcher = Dispatcher(self.settings.broker_url.get_secret_value(), self.queue, kinds)
@@ -208,6 +216,7 @@ class Atalaia:
         if not self.leader.held():
             return False
         signals_tasks.schedule(self.signals, self.queue)
+        backups.schedule(self.site, self.database, self.queue)
         if self.dispatcher is not None:
             self.dispatcher.sweep()
         return False

@@ -17,6 +17,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from atalaia.app.backup_settings import BackupSettings
 from atalaia.connectors.mlflow.settings import RegistrySettings
 from atalaia.core.errors import Fault, Invalid
 from atalaia.kit.audit.settings import AuditSettings
@@ -104,6 +105,7 @@ class Settings(BaseSettings):
     privacy: PrivacySettings = Field(default_factory=PrivacySettings, description="Data of people.")
     signing: SigningSettings = Field(default_factory=SigningSettings, description="Signatures of models.")
     blobs: BlobsSettings = Field(default_factory=BlobsSettings, description="How to reach the bucket.")
+    backup: BackupSettings = Field(default_factory=BackupSettings, description="Backups of the site.")
     registry: RegistrySettings = Field(default_factory=RegistrySettings, description="The MLflow server.")
     signals: SignalsSettings = Field(default_factory=SignalsSettings, description="Points, history and anomalies.")
     lifecycle: LifecycleSettings = Field(default_factory=LifecycleSettings, description="Training and promotion.")

@@ -17,6 +17,8 @@ PROBLEMS: dict[str, tuple[Kind, str]] = {
     "unknown_version": (Kind.MISSING, "The model has no such version."),
     "no_deployment": (Kind.MISSING, "The model has no version in Production."),
     "unknown_user": (Kind.MISSING, "There is no user of this name."),
+    "unknown_backup": (Kind.MISSING, "There is no such backup."),
+    "no_site": (Kind.MISSING, "There is no site that could be backed up."),
     "unknown_blob": (Kind.MISSING, "A stored object is gone from the blob store."),
     # in the way of each other
     "not_in_staging": (Kind.CONFLICT, "Only a version in Staging can be promoted."),
@@ -29,6 +31,11 @@ PROBLEMS: dict[str, tuple[Kind, str]] = {
     "port_in_use": (Kind.CONFLICT, "Another program listens on this address and port."),
     "user_exists": (Kind.CONFLICT, "There is a user of this name already."),
     "last_admin": (Kind.CONFLICT, "Nobody would be left who may do everything."),
+    "backup_inside": (Kind.CONFLICT, "Backups would lie in the data folder, and be lost with it."),
+    "later_backup": (Kind.CONFLICT, "The backup was made by a later release."),
+    "other_database": (Kind.CONFLICT, "The backup is of the other kind of database."),
+    "site_not_empty": (Kind.CONFLICT, "There is a site already where a backup should be restored."),
+    "site_runs": (Kind.CONFLICT, "The service still runs where a backup should be restored."),
     "job_finished": (Kind.CONFLICT, "The job has already ended; there is nothing to cancel."),
     # input that cannot be accepted
     "invalid_request": (Kind.INVALID, "The request does not have the documented form."),
@@ -68,6 +75,7 @@ PROBLEMS: dict[str, tuple[Kind, str]] = {
     "token_too_long": (Kind.INVALID, "A token may not be good for so long."),
     "fleet_too_large": (Kind.INVALID, "A fleet holds a few thousand series at most."),
     # not allowed
+    "wrong_key": (Kind.DENIED, "Sealed with another key than the one that is set, or with none set."),
     "not_loopback": (Kind.DENIED, "Without authentication the service listens on loopback only."),
     "unauthenticated": (Kind.DENIED, "The caller did not say who they are (HTTP 401)."),
     "invalid_token": (Kind.DENIED, "The token is none that counts here (HTTP 401)."),
@@ -77,6 +85,7 @@ PROBLEMS: dict[str, tuple[Kind, str]] = {
     "forbidden": (Kind.DENIED, "The caller's role does not have the permission that the door needs."),
     "auth_off": (Kind.DENIED, "Authentication is off: there are no tokens."),
     # too soon
+    "backups_in_use": (Kind.BUSY, "Others make or remove backups in the same place right now."),
     "too_much_in_flight": (Kind.BUSY, "More bytes are being worked on than the service allows at a time."),
     "too_many_points_waiting": (Kind.BUSY, "More points wait to be kept than memory is set aside for."),
     "too_many_requests": (Kind.BUSY, "More requests came from this caller than its limit lets pass."),
@@ -85,6 +94,7 @@ PROBLEMS: dict[str, tuple[Kind, str]] = {
     # something is down
     "database_busy": (Kind.UNAVAILABLE, "The database is locked by another writer."),
     "database_unavailable": (Kind.UNAVAILABLE, "The database cannot be reached or read."),
+    "no_backup_tool": (Kind.UNAVAILABLE, "A tool of PostgreSQL that backups need is not installed."),
     "disk_full": (Kind.UNAVAILABLE, "No space is left; nothing was kept."),
     "blobs_unavailable": (Kind.UNAVAILABLE, "The store of objects cannot be reached, or refuses us."),
     "model_not_loaded": (Kind.UNAVAILABLE, "The model in Production can be loaded from nowhere."),
@@ -105,6 +115,8 @@ PROBLEMS: dict[str, tuple[Kind, str]] = {
     # our own fault
     "internal_error": (Kind.BROKEN, "Something broke inside; the log has the details under the request id."),
     "bad_artifact": (Kind.BROKEN, "A model artefact is damaged, or is not what was recorded."),
+    "bad_backup": (Kind.BROKEN, "A backup is damaged, or a part of it is gone."),
+    "bad_seal": (Kind.BROKEN, "Sealed bytes were changed or cut off."),
     "bad_blob": (Kind.BROKEN, "A stored object is damaged: its checksum differs."),
     "bad_answer": (Kind.BROKEN, "The service answered something that is not an answer."),
     "no_version": (Kind.BROKEN, "A training ended well without naming a version."),

@@ -1,130 +1,174 @@
-"""Objects sealed for rest: bytes in, bytes out, legible and changeable only with a key.
+"""Sealed bytes: nobody without the key reads them, and a change anywhere in them is found.
 
-Each object has a data key of its own, with which it is encrypted (AES-256-GCM); the data key is encrypted by a
-key-encryption key, whose id stands in front. To change that key only the data keys must be sealed anew. Where an
-object belongs (its `context`, such as its key in a store) is authenticated too: moved elsewhere, it does not open.
+Every sealed thing has a key of its own, which lies in front of it, wrapped by the key of the keeper. The bytes
+follow in pieces of AES-256-GCM whose number, and whether one is the last, are part of what is authenticated: none
+can be left out, repeated or put elsewhere. ::
 
-::
+    "ATSEAL1\\n"  salt (16)  nonce (12)  wrapped key (48)  pieces of 1 MiB, each 16 bytes longer
 
-    b"ATS1" | length of the id, 1 byte | id | nonce, 12 | data key, 32 + 16 | nonce, 12 | object, n + 16
+`about` is what the bytes are, and is authenticated without being kept: sealed bytes under another name do not open.
 """
 
+import hashlib
+import hmac
 import os
-import re
-from collections.abc import Mapping
+import threading
+from base64 import b64decode
+from binascii import Error as Base64Error
+from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
-from atalaia.core.errors import Broken, Fault, Invalid
+from atalaia.core.errors import Broken, Denied, Fault, Invalid
 
-KEY_BYTES = 32
-_MAGIC = b"ATS1"
-_NONCE_BYTES, _TAG_BYTES = 12, 16
-_WRAPPED_BYTES = _NONCE_BYTES + KEY_BYTES + _TAG_BYTES
-_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+MAGIC = b"ATSEAL1\n"
+_SALT = 16
+_NONCE = 12
+_KEY = 32
+_TAG = 16
+_WRAPPED = _KEY + _TAG
+_HEAD = len(MAGIC) + _SALT + _NONCE + _WRAPPED
+_PIECE = 2**20
+_LEAST_PASSPHRASE = 12
+_SCRYPT_N = 2**15
 
 
 class Sealer:
-    """Seals and opens objects.
+    """Seals and opens bytes with one secret.
 
     Parameters
     ----------
-    keys
-        Key-encryption keys of 32 bytes, by id; all of them open.
-    newest
-        Id of the one that seals.
+    secret
+        A key of 32 bytes, or a passphrase, from which scrypt derives one.
+    is_key
+        Which of the two it is.
+    """
+
+    def __init__(self, secret: bytes, *, is_key: bool) -> None:
+        self._secret = secret
+        self._is_key = is_key
+        self._lock = threading.Lock()
+        self._salt: bytes | None = bytes(_SALT) if is_key else None
+        self._keys: dict[bytes, bytes] = {}
+
+    def seal(self, data: bytes, about: bytes = b"") -> bytes:
+        """Return `data` sealed."""
+        salt = self._own_salt()
+        own, nonce = AESGCM.generate_key(256), os.urandom(_NONCE)
+        head = MAGIC + salt + nonce
+        wrapped = AESGCM(self._key(salt)).encrypt(nonce, own, head + about)
+        cipher, parts = AESGCM(own), [head, wrapped]
+        last = max(0, (len(data) - 1) // _PIECE)
+        view = memoryview(data)
+        for number in range(last + 1):
+            piece = view[number * _PIECE : (number + 1) * _PIECE]
+            parts.append(cipher.encrypt(_counted(number), piece, _place(number == last)))
+        return b"".join(parts)
+
+    def open(self, sealed: bytes, about: bytes = b"") -> bytes:
+        """Return what was sealed under the same name.
+
+        Raises
+        ------
+        Denied
+            When it was sealed with another key, or its beginning was changed.
+        Broken
+            When it is not sealed, or a byte of it was changed, or some are missing.
+        """
+        if len(sealed) < _HEAD + _TAG or not sealed.startswith(MAGIC):
+            raise Broken("bad_seal", "these bytes are not sealed, or were cut off")
+        view = memoryview(sealed)
+        head = bytes(view[: _HEAD - _WRAPPED])
+        salt, nonce = head[len(MAGIC) : len(MAGIC) + _SALT], head[-_NONCE:]
+        try:
+            own = AESGCM(self._key(salt)).decrypt(nonce, view[_HEAD - _WRAPPED : _HEAD], head + about)
+        except InvalidTag as error:
+            raise Denied("wrong_key", "this was sealed with another key, or its beginning is damaged") from error
+        self._adopt(salt)
+        body, cipher = view[_HEAD:], AESGCM(own)
+        step = _PIECE + _TAG
+        last = max(0, (len(body) - 1) // step)
+        try:
+            return b"".join(
+                cipher.decrypt(_counted(n), body[n * step : (n + 1) * step], _place(n == last))
+                for n in range(last + 1)
+            )
+        except InvalidTag as error:
+            raise Broken("bad_seal", "sealed bytes were changed or cut off") from error
+
+    def name(self, text: str) -> str:
+        """Return a name for `text` that tells nothing of it to those without the key."""
+        key = hmac.digest(self._key(self._own_salt()), b"names", "sha256")
+        return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+
+    def _own_salt(self) -> bytes:
+        with self._lock:
+            if self._salt is None:
+                self._salt = os.urandom(_SALT)
+            return self._salt
+
+    def _adopt(self, salt: bytes) -> None:
+        """Go on with the salt of what was opened first, so that the same text keeps its name."""
+        with self._lock:
+            if self._salt is None:
+                self._salt = salt
+
+    def _key(self, salt: bytes) -> bytes:
+        if self._is_key:
+            return self._secret
+        with self._lock:
+            if salt not in self._keys:
+                self._keys[salt] = Scrypt(salt=salt, length=_KEY, n=_SCRYPT_N, r=8, p=1).derive(self._secret)
+            return self._keys[salt]
+
+
+def sealer_of(passphrase_file: Path | None, key_file: Path | None, setting: str) -> Sealer | None:
+    """Return a sealer with the secret of one of two files, None when neither is named.
 
     Raises
     ------
     Invalid
-        ``invalid_settings`` when a key or an id cannot be used.
+        When both are, a file cannot be read, or holds no usable secret. `setting` is the section that names them.
     """
-
-    def __init__(self, keys: Mapping[str, bytes], newest: str) -> None:
-        for key_id, key in keys.items():
-            if not _ID.fullmatch(key_id):
-                raise _unusable(f"{key_id[:80]!r} cannot be the id of a key: letters, digits, dots and dashes can")
-            if len(key) != KEY_BYTES:
-                raise _unusable(f"the key {key_id} has {len(key)} bytes, {KEY_BYTES} are needed")
-        if newest not in keys:
-            raise _unusable(f"there is no key {newest[:80]!r} to seal with")
-        self._keys = {key_id: AESGCM(key) for key_id, key in keys.items()}
-        self.newest = newest
-
-    def seal(self, data: bytes | memoryview, context: str) -> bytes:
-        """Return `data` sealed by the newest key, for the place that `context` names."""
-        key = AESGCM.generate_key(8 * KEY_BYTES)
-        head = _head(self.newest)
-        nonce = os.urandom(_NONCE_BYTES)
-        sealed = AESGCM(key).encrypt(nonce, data, _MAGIC + context.encode())
-        return b"".join((head, self._wrapped(key, head, context), nonce, sealed))
-
-    def open(self, sealed: bytes | memoryview, context: str) -> bytes:
-        """Return what was sealed for this place.
-
-        Raises
-        ------
-        Broken
-            ``bad_blob`` when it was changed, moved, cut, or sealed by a key that is not here.
-        """
-        key, rest = self._unwrapped(sealed, context)
-        try:
-            return AESGCM(key).decrypt(rest[:_NONCE_BYTES], rest[_NONCE_BYTES:], _MAGIC + context.encode())
-        except (InvalidTag, ValueError) as error:
-            raise _shut(context, "it was changed, or is another's") from error
-
-    def resealed(self, sealed: bytes | memoryview, context: str) -> bytes:
-        """Return the same object under the newest key; what it holds is not encrypted anew.
-
-        Raises
-        ------
-        Broken
-            As `open` does, as far as the data key tells.
-        """
-        key, rest = self._unwrapped(sealed, context)
-        head = _head(self.newest)
-        return b"".join((head, self._wrapped(key, head, context), rest))
-
-    def _wrapped(self, key: bytes, head: bytes, context: str) -> bytes:
-        nonce = os.urandom(_NONCE_BYTES)
-        return nonce + self._keys[self.newest].encrypt(nonce, key, head + context.encode())
-
-    def _unwrapped(self, sealed: bytes | memoryview, context: str) -> tuple[bytes, memoryview]:
-        """Return the data key of a sealed object, and what follows it."""
-        view = memoryview(sealed)
-        key_id = key_of(view)
-        if key_id is None:
-            raise _shut(context, "it is not sealed")
-        wrapping = self._keys.get(key_id)
-        if wrapping is None:
-            raise _shut(context, f"the key {key_id} is not here")
-        head = _head(key_id)
-        wrapped = view[len(head) : len(head) + _WRAPPED_BYTES]
-        try:
-            key = wrapping.decrypt(wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:], head + context.encode())
-        except (InvalidTag, ValueError) as error:
-            raise _shut(context, "it was changed, or is another's") from error
-        return key, view[len(head) + _WRAPPED_BYTES :]
-
-
-def key_of(data: bytes | memoryview) -> str | None:
-    """Return the id of the key that sealed an object, None when it is not sealed."""
-    view = memoryview(data)
-    if len(view) <= len(_MAGIC) or bytes(view[: len(_MAGIC)]) != _MAGIC:
+    if passphrase_file and key_file:
+        raise _unusable(setting, "passphrase_file and key_file exclude each other")
+    path = passphrase_file or key_file
+    if path is None:
         return None
-    start = len(_MAGIC) + 1
-    told = bytes(view[start : start + view[len(_MAGIC)]]).decode("ascii", "replace")
-    return told if _ID.fullmatch(told) and len(told) == view[len(_MAGIC)] else None
+    name = "passphrase_file" if passphrase_file else "key_file"
+    try:
+        secret = path.read_bytes().strip() if passphrase_file else path.read_bytes()
+    except OSError as error:
+        raise _unusable(f"{setting}.{name}", f"{path} cannot be read: {error.strerror}") from error
+    if passphrase_file:
+        if len(secret) < _LEAST_PASSPHRASE:
+            raise _unusable(f"{setting}.{name}", f"a passphrase has at least {_LEAST_PASSPHRASE} characters")
+        return Sealer(secret, is_key=False)
+    return Sealer(_decoded(secret, f"{setting}.{name}"), is_key=True)
 
 
-def _head(key_id: str) -> bytes:
-    return _MAGIC + bytes([len(key_id)]) + key_id.encode()
+def _decoded(secret: bytes, setting: str) -> bytes:
+    if len(secret) == _KEY:
+        return secret
+    try:
+        key = b64decode(secret.strip(), validate=True)
+    except (Base64Error, ValueError):
+        key = b""
+    if len(key) != _KEY:
+        raise _unusable(setting, "a key is 32 bytes, as they are or in base64: `openssl rand -base64 32`")
+    return key
 
 
-def _shut(context: str, why: str) -> Broken:
-    return Broken("bad_blob", f"the stored object {context} cannot be opened: {why}")
+def _unusable(setting: str, reason: str) -> Invalid:
+    pointer = "/" + setting.replace(".", "/")
+    return Invalid("invalid_settings", f"{setting}: {reason}", faults=[Fault(pointer, reason)])
 
 
-def _unusable(reason: str) -> Invalid:
-    return Invalid("invalid_settings", reason, faults=[Fault("", reason)])
+def _counted(number: int) -> bytes:
+    return number.to_bytes(_NONCE, "big")
+
+
+def _place(is_last: bool) -> bytes:
+    return b"last" if is_last else b"more"

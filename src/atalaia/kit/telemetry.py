@@ -114,6 +114,13 @@ METRICS: tuple[MetricName, ...] = (
     ),
     MetricName("audit_events_waiting", "gauge", (), "Events of the audit trail that are not in the database yet."),
     MetricName("audit_events_lost_total", "counter", (), "Events of the audit trail that memory had no room for."),
+    MetricName(
+        "backup_last_success_timestamp_seconds",
+        "gauge",
+        (),
+        "When the last scheduled backup ended well, 0 if never.",
+    ),
+    MetricName("backup_duration_seconds", "gauge", (), "How long that backup took."),
     MetricName("jobs_attempted_total", "counter", ("kind", "how"), "Attempts at jobs, by how they ended."),
 )
 _MADE_ELSEWHERE = ("http_request", "process_")

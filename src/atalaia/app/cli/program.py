@@ -11,6 +11,7 @@ from atalaia.app.cli import (
     access,
     anomalies,
     audit,
+    backups,
     fleets,
     jobs,
     models,
@@ -62,6 +63,7 @@ train.add_to(app)
 verification.add_to(models.app)
 predict.add_to(app)
 access.add_to(app)
+backups.add_to(app)
 for noun, commands in {
     "series": series.app,
     "fleets": fleets.app,

@@ -11,6 +11,7 @@ from pathlib import Path
 import structlog
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 from sqlalchemy import text
 
@@ -56,3 +57,10 @@ def _upgrade(database: Database) -> None:
         except CommandError as error:
             detail = f"the database was written by another release of Atalaia: {error}"
             raise Unavailable("database_unavailable", detail) from error
+
+
+def knows(revision: str) -> bool:
+    """Say whether this release knows a revision of the schema: a later one may have written it otherwise."""
+    config = Config()
+    config.set_main_option("script_location", str(_HERE).replace("%", "%%"))
+    return revision in {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
