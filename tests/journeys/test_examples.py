@@ -101,7 +101,9 @@ def bodies() -> Iterator[tuple[str, Any]]:
                 yield title, example
 
 
-EXAMPLES = list(bodies())
+NEED_USERS = "/api/v1/auth/"
+"""Doors whose examples name users; authentication is off here, and tests of its own go through them."""
+EXAMPLES = [(title, example) for title, example in bodies() if NEED_USERS not in title]
 
 
 def answer_schema(title: str, status: int) -> dict[str, Any]:

@@ -225,7 +225,7 @@ def _relocate(registry: Path, before: str, now: str) -> None:
                ("model_versions", "storage_location"))  # fmt: skip
     with closing(sqlite3.connect(registry)) as connection, connection:
         for table, column in columns:
-            told = f"UPDATE {table} SET {column} = replace({column}, ?, ?) WHERE {column} LIKE ? || '%'"  # noqa: S608
+            told = f"UPDATE {table} SET {column} = replace({column}, ?, ?) WHERE {column} LIKE ? || '%'"  # noqa: S608  # nosec B608
             connection.execute(told, (before, now, before))
 
 

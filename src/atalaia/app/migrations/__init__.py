@@ -50,7 +50,7 @@ def _upgrade(database: Database) -> None:
     with database.write(patience_s=_PATIENCE_S) as session:
         serialize(session, "migrations")
         if not database.is_sqlite:
-            session.execute(text(f"SET LOCAL lock_timeout = '{_TABLE_S}s'"))
+            session.execute(text("SELECT set_config('lock_timeout', :most, true)"), {"most": f"{_TABLE_S}s"})
         config.attributes["connection"] = session.connection()
         try:
             command.upgrade(config, "head")
