@@ -1,13 +1,11 @@
 """Only what its training made, as a believed key has signed it, answers."""
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 
 from atalaia.core.models import Deployment
 from atalaia.core.scores import Source
@@ -18,27 +16,6 @@ from tests.serving.builders import Place, damaged, fleet, open_place, series
 from tests.serving.conftest import OpenPlace
 
 A, B = series("a"), series("b")
-
-
-@pytest.fixture(autouse=True)
-def quiet_log() -> Iterator[None]:
-    def drop(_logger: Any, _method: str, _event: Any) -> Any:
-        raise structlog.DropEvent
-
-    structlog.configure(processors=[drop])
-    yield
-    structlog.reset_defaults()
-
-
-@pytest.fixture
-def open_serving(tmp_path: Path) -> Iterator[OpenPlace]:
-    with ExitStack() as stack:
-        yield lambda **settings: stack.enter_context(open_place(tmp_path, **settings))
-
-
-@pytest.fixture
-def place(open_serving: OpenPlace) -> Place:
-    return open_serving()
 
 
 def refusals(place: Place, reason: str) -> float:
