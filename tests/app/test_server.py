@@ -227,6 +227,12 @@ def test_what_is_nowhere_is_a_problem_with_the_callers_request_id(everything: AS
     assert answer.json()["request_id"] == answer.headers["x-request-id"] == "mine"
 
 
+def test_a_parameter_that_is_given_twice_is_refused(everything: ASGIApp) -> None:
+    answer = call(everything, "GET", "/api/v1/jobs?limit=5&limit=6")
+    assert (answer.status, answer.json()["code"]) == (422, "invalid_request")
+    assert [error["pointer"] for error in answer.json()["errors"]] == ["/limit"]
+
+
 def test_a_body_over_the_limit_is_refused(build_one: BuildOne) -> None:
     app = open_doors(build_one(max_body_bytes=1024), "api")
     answer = call(app, "POST", "/api/v1/points", b" " * 1025)

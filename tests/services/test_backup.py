@@ -16,6 +16,7 @@ from atalaia.app.settings import Settings
 from atalaia.connectors.atalaia import Client
 from atalaia.core.errors import Conflict
 from atalaia.kit.jobs.rows import JobRow
+from atalaia.kit.keys import SECRETS
 from tests.journeys.servers import until
 from tests.parts.buckets import Rented, rented
 from tests.parts.journey import AT, KEY, SERIES, all_scored, blocks, send, service, stored, train_and_promote
@@ -48,6 +49,23 @@ def points_of(running: Embedded) -> int:
         return stored(http)
 
 
+def begin_job(running: Embedded) -> None:
+    """Leave a job as if a worker had it when the site went down."""
+    with running.atalaia.database.write() as session:
+        running.atalaia.queue.enqueue(session, "compact_history", {}, subject="unheard of")
+    with running.atalaia.database.write() as session:
+        values = {"status": "processing", "lease": "lease_x", "lease_until": 2**60}
+        session.execute(update(JobRow).where(JobRow.subject == "unheard of").values(values))
+
+
+def put_back(apart: Path, settings: Settings) -> None:
+    """Do as people do whose backups hold no keys, once they were told that their models are refused."""
+    found = {one.check: one for one in diagnose(settings) if not one.ok}
+    assert "unknown_key" in found.pop("models").detail
+    assert found == {}
+    shutil.copytree(apart, settings.data_dir / SECRETS)
+
+
 def drill(opened: Open, settings: Settings, target: Target, lose: Callable[[], Settings]) -> None:
     """Fill a site, back it up while more points come, lose it, restore it, and hold it against what it was."""
     data = settings.data_dir
@@ -60,17 +78,14 @@ def drill(opened: Open, settings: Settings, target: Target, lose: Callable[[], S
         send(client, 6_000, 1_500)  # more, of which the second backup knows
         all_scored(client)
         before, anomalies = told(client), found_anomalies(client)
-        with first.atalaia.database.write() as session:  # as if a worker had it when the site went down
-            first.atalaia.queue.enqueue(session, "compact_history", {}, subject="unheard of")
-        with first.atalaia.database.write() as session:
-            same = JobRow.subject == "unheard of"
-            running = {"status": "processing", "lease": "lease_x", "lease_until": 2**60}
-            session.execute(update(JobRow).where(same).values(running))
+        begin_job(first)
         second = create(site_of(settings), target)
         assert second.damaged == []
         assert second.snapshot_at > full.snapshot_at
         send(client, 7_500, 100)  # acknowledged after the snapshot: lost
     verify(target, second)
+    apart = data.parent / "keys kept apart"
+    shutil.copytree(data / SECRETS, apart)
     empty = lose()
     site = site_of(empty)
     restored = restore(site, target, chosen(target, None))
@@ -78,6 +93,8 @@ def drill(opened: Open, settings: Settings, target: Target, lose: Callable[[], S
     assert restored.lost_s > 0
     with pytest.raises(Conflict, match="there is a site"):
         check(site, second, force=False)
+    if target.sealer is None:
+        put_back(apart, empty)
     atalaia = build(empty)
     try:
         assert republish(atalaia.database, atalaia.blobs, atalaia.registry) == (0, 0)

@@ -11,7 +11,9 @@ from atalaia.serving.remembered import RememberedDeployments
 from tests.kit.fakes import logged
 
 PUMP = Deployment(ModelKey(Scope.SERIES, "pump"), 1, "zscore", "0" * 64, 9, "run", 1)
-FLEET = Deployment(ModelKey(Scope.FLEET, "all"), 3, "zscore", "1" * 64, 9, "run", 2)
+FLEET = Deployment(
+    ModelKey(Scope.FLEET, "all"), 3, "zscore", "1" * 64, 9, "run", 2, Stage.STAGING, "job", 7, "signature", "a key"
+)
 
 
 class Source:

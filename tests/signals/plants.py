@@ -80,7 +80,7 @@ class Plant:
         self.atalaia = build(load_settings({"data_dir": self.folder, "signals.store_memory_s": 3600}))
         self.stack.callback(self.atalaia.database.close)
         self.stack.callback(self.atalaia.signals.intake.stop)
-        self.atalaia.serving.models._registry = Nowhere()  # pyright: ignore[reportAttributeAccessIssue]
+        self.atalaia.serving.models._artefacts._registry = Nowhere()  # pyright: ignore[reportAttributeAccessIssue]
         self.atalaia.serving.warm()
         return self.atalaia
 
@@ -124,7 +124,10 @@ class Plant:
             if session.get(ModelRow, str(key)) is None:
                 session.add(ModelRow(key=str(key), latest=number, revision=0, created_at=1))
                 session.flush()
-            session.add(version(key, number, data))
+            row = version(key, number, data)
+            made = self.atalaia.signatures.sign(row.statement.encoded())
+            row.signature, row.signed_by = made.text, made.key_id
+            session.add(row)
 
     def promote(self, number: int, model: FleetModel, key: ModelKey = KEY) -> None:
         self.stage(number, model, key)

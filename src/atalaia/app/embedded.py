@@ -244,9 +244,10 @@ def diagnose(settings: Settings) -> list[Finding]:
         findings.append(
             _finding("history", lambda: _check_blocks(atalaia), "restore the named blocks from a backup")
         )
-        findings.append(
-            _finding("models", lambda: _check_models(atalaia), "train and promote the named models again")
+        advice = (
+            "train and promote the named models again; if a key is unknown, put `secrets/` back or trust the key"
         )
+        findings.append(_finding("models", lambda: _check_models(atalaia), advice))
         advice = "loaded models and local copies answer meanwhile; restore the folder, or remove it and train anew"
         findings.append(_finding("registry", lambda: _check_registry(atalaia), advice))
         dispatcher = atalaia.dispatcher

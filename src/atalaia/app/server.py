@@ -28,6 +28,7 @@ from atalaia.kit.web.doors import HotRoute
 from atalaia.kit.web.hot import HotFront
 from atalaia.kit.web.middleware import Front
 from atalaia.kit.web.problems import ProblemOut, install_problems
+from atalaia.kit.web.wire import refuse_repeats
 from atalaia.lifecycle import api as lifecycle_api
 from atalaia.lifecycle.schemas import PlotOut
 from atalaia.lifecycle.training import KIND as TRAINING
@@ -71,7 +72,7 @@ def make_app(atalaia: Atalaia) -> FastAPI:
         description=_DESCRIPTION,
         docs_url=None,
         redoc_url=None,
-        dependencies=[Depends(pass_gate)],
+        dependencies=[Depends(pass_gate), Depends(refuse_repeats)],
     )
     install_problems(app)
     entrance = atalaia.entrance

@@ -93,6 +93,7 @@ class Database:
             raise Invalid("invalid_settings", reason, faults=[Fault("/database_url", reason)]) from error
         self._writing: Engine = self.engine.execution_options(**{_WRITES: True})
         self._lock = threading.Lock() if self.is_sqlite else None
+        self._here = threading.local()
         if self.is_sqlite:
             _prepare_sqlite(self.engine, busy_timeout_s)
 
@@ -121,6 +122,8 @@ class Database:
         Unavailable
             When the database is locked for too long, full, or gone. Nothing was changed then, unless the connection
             was lost in the very moment of the commit: then nobody knows, and whoever must know asks again.
+        RuntimeError
+            In a block of another write: it would wait for itself.
         """
         engine = self._writing.execution_options(**{PATIENCE: patience_s}) if patience_s else self._writing
         with _translated(writes=True):
@@ -175,16 +178,18 @@ class Database:
 
     @contextmanager
     def _one_writer(self) -> Generator[None]:
+        if getattr(self._here, "writes", False):
+            raise RuntimeError("a write inside a write would wait for itself")
         # SQLite has one writer; queueing for it here is fair, its own busy handler is not.
-        if self._lock is None:
-            yield
-            return
-        if not self._lock.acquire(timeout=self._busy_timeout_s):
+        if self._lock is not None and not self._lock.acquire(timeout=self._busy_timeout_s):
             raise busy()
+        self._here.writes = True
         try:
             yield
         finally:
-            self._lock.release()
+            self._here.writes = False
+            if self._lock is not None:
+                self._lock.release()
 
 
 def after_commit(session: Session, action: Callable[[], object]) -> None:

@@ -1,13 +1,11 @@
-"""Which model answers for a series, and how it gets into memory: registry, then local copy, then none.
+"""Which model answers for a series.
 
 The deployments are known by heart: which model is in Production, which challenges it, and which series each holds.
-An artefact is used only if its SHA-256 is the one recorded when it was trained, wherever it came from, and the
-record is signed. It is mapped, not read: processes on one machine share the memory of a model.
 """
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import structlog
@@ -15,16 +13,12 @@ import structlog
 from atalaia.algorithms.detectors import DETECTORS
 from atalaia.algorithms.detectors.protocol import Streaming
 from atalaia.algorithms.models import FleetModel
-from atalaia.core.errors import AtalaiaError, Broken
-from atalaia.core.models import Deployment, ModelKey, Scope, Stage, artefact_key
+from atalaia.core.errors import AtalaiaError
+from atalaia.core.models import Deployment, ModelKey, Scope, Stage
 from atalaia.core.points import IntArray
-from atalaia.core.scores import Source
-from atalaia.kit.blobs import Blobs, sha256_of
-from atalaia.kit.signatures import Signatures, Verdict
-from atalaia.kit.telemetry import Telemetry
-from atalaia.kit.tracing import span
+from atalaia.serving.artefacts import Artefacts
 from atalaia.serving.cache import Loaded, ModelCache
-from atalaia.serving.ports import Catalogue, Deployments, Registry
+from atalaia.serving.ports import Catalogue, Deployments
 from atalaia.serving.routing import (
     CHALLENGER,
     CHAMPION,
@@ -40,8 +34,6 @@ from atalaia.serving.settings import ServingSettings
 from atalaia.serving.streams import Streams
 
 _log = structlog.get_logger(__name__)
-_MAPPED_BYTES = 1 << 16
-"""Smaller artefacts are read: a mapping costs a page and an entry in the kernel's table."""
 
 
 class Models:
@@ -50,20 +42,14 @@ class Models:
     def __init__(
         self,
         deployments: Deployments,
-        registry: Registry,
+        artefacts: Artefacts,
         catalogue: Catalogue,
-        blobs: Blobs,
         settings: ServingSettings,
-        telemetry: Telemetry,
-        signatures: Signatures,
     ) -> None:
         self._source = deployments
-        self._registry = registry
+        self._artefacts = artefacts
         self._catalogue = catalogue
-        self._blobs = blobs
         self._settings = settings
-        self._telemetry = telemetry
-        self._signatures = signatures
         self._lock = threading.RLock()
         self._asking = threading.Lock()
         self._deployed: dict[ModelKey, Deployment] = {}
@@ -246,60 +232,14 @@ class Models:
 
     def load(self, deployment: Deployment) -> Loaded | None:
         """Load a version: from the registry, else from the local copy, else not at all."""
-        for source, read in (
-            (Source.MLFLOW, lambda: memoryview(self._registry.fetch(deployment.run_id))),
-            (Source.LOCAL_CACHE, lambda: self._blobs.view(artefact_key(deployment.sha256), deployment.sha256)),
-        ):
-            loaded = self._try(deployment, source, read)
-            if loaded is not None:
-                return loaded
-        self._failed[deployment.key, deployment.number] = time.monotonic()
-        _log.error("model_not_loaded", model=str(deployment.key), version=deployment.number)
-        return None
-
-    def _try(self, deployment: Deployment, source: Source, read: Callable[[], memoryview]) -> Loaded | None:
-        started = time.perf_counter()
-        try:
-            with span(f"{source.value}_load"):
-                data = read()
-            if sha256_of(data) != deployment.sha256:
-                raise self._refused(deployment, source, "checksum")
-            verdict = self._signatures.judge(
-                deployment.statement.encoded(), deployment.signature, deployment.signed_by
-            )
-            if not self._signatures.accepts(verdict):
-                raise self._refused(deployment, source, verdict.value)
-            if verdict is not Verdict.GOOD:
-                _log.warning("model_not_signed", model=str(deployment.key), version=deployment.number)
-            if source is Source.MLFLOW:
-                data = self._mapped_copy(deployment, data)
-            model = FleetModel.from_bytes(data)
-            if isinstance(model.detector, Streaming):
-                model = self.streams.revived(deployment, model)
-            loaded = Loaded(deployment, model, source)
-        except (AtalaiaError, OSError) as error:
-            told = {"model": str(deployment.key), "source": source.value, "error": str(error)[:500]}
-            _log.warning("model_source_failed", **told)
-            return None
-        seconds = time.perf_counter() - started
-        self._telemetry.time("model_load_duration_seconds", seconds, deployment.key.name, source.value)
+        loaded = self._artefacts.load(deployment, lambda model: self._revived(deployment, model))
+        if loaded is None:
+            self._failed[deployment.key, deployment.number] = time.monotonic()
+            _log.error("model_not_loaded", model=str(deployment.key), version=deployment.number)
         return loaded
 
-    def _refused(self, deployment: Deployment, source: Source, reason: str) -> Broken:
-        self._telemetry.count("model_refused_total", reason)
-        told = {"model": str(deployment.key), "version": deployment.number, "source": source.value}
-        _log.error("model_refused", reason=reason, signed_by=deployment.signed_by, **told)
-        return Broken("bad_artifact", f"the artefact of {deployment.key} from {source} is refused: {reason}")
-
-    def _mapped_copy(self, deployment: Deployment, data: memoryview) -> memoryview:
-        """Keep a local copy, and return it mapped where that is worth it, else `data` itself."""
-        key = artefact_key(deployment.sha256)
-        try:
-            view = self._blobs.keep(key, data, deployment.sha256)
-        except (AtalaiaError, OSError) as error:  # a full disk, say: the model itself is sound
-            _log.warning("local_copy_not_kept", model=str(deployment.key), error=str(error)[:500])
-            return data
-        return view if len(view) >= _MAPPED_BYTES else data
+    def _revived(self, deployment: Deployment, model: FleetModel) -> FleetModel:
+        return self.streams.revived(deployment, model) if isinstance(model.detector, Streaming) else model
 
     def _accept(self, models: Sequence[Loaded]) -> None:
         """Let loaded models take over, all in one step."""

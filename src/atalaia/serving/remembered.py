@@ -108,7 +108,7 @@ class RememberedDeployments:
         self._write_at = now + (now - started) / _WRITE_SHARE
 
     def _write(self) -> None:
-        data = msgspec.json.encode([_as_json(deployment) for deployment in self._known.values()])
+        data = msgspec.json.encode(list(self._known.values()))
         handle, part = tempfile.mkstemp(dir=self._path.parent, prefix=f"{self._path.name}.")
         try:
             with os.fdopen(handle, "wb") as file:
@@ -122,50 +122,13 @@ class RememberedDeployments:
 
     def _read(self) -> list[Deployment]:
         try:
-            rows = msgspec.json.decode(self._path.read_bytes(), type=list[_Row])
+            rows = msgspec.json.decode(self._path.read_bytes(), type=list[Deployment])
         except FileNotFoundError:
             return []
         except (OSError, msgspec.DecodeError) as error:
             _log.error("deployments_not_read", path=str(self._path), error=str(error)[:500])
             return []
-        found = sorted((_deployment(row) for row in rows), key=lambda d: (d.revision, d.number))
+        found = sorted(rows, key=lambda d: (d.revision, d.number))
         self._known = {(str(d.key), d.stage.value): d for d in found}
         self._is_told = True
         return found
-
-
-class _Row(msgspec.Struct):
-    key: str
-    number: int
-    algorithm: str
-    sha256: str
-    size_bytes: int
-    run_id: str
-    revision: int
-    stage: Stage
-
-
-def _as_json(deployment: Deployment) -> _Row:
-    return _Row(
-        key=str(deployment.key),
-        number=deployment.number,
-        algorithm=deployment.algorithm,
-        sha256=deployment.sha256,
-        size_bytes=deployment.size_bytes,
-        run_id=deployment.run_id,
-        revision=deployment.revision,
-        stage=deployment.stage,
-    )
-
-
-def _deployment(row: _Row) -> Deployment:
-    return Deployment(
-        key=ModelKey.parse(row.key),
-        number=row.number,
-        algorithm=row.algorithm,
-        sha256=row.sha256,
-        size_bytes=row.size_bytes,
-        run_id=row.run_id,
-        revision=row.revision,
-        stage=row.stage,
-    )

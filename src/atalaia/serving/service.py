@@ -24,6 +24,7 @@ from atalaia.kit.telemetry import Telemetry
 from atalaia.kit.threads import Loop
 from atalaia.kit.tracing import span
 from atalaia.serving.activity import OTHERS, Activity
+from atalaia.serving.artefacts import Artefacts
 from atalaia.serving.blocks import Block, challenge_one, count_one
 from atalaia.serving.cache import Loaded
 from atalaia.serving.inputs import Inputs
@@ -70,7 +71,8 @@ class Serving:
         signatures: Signatures,
     ) -> None:
         self.settings = settings
-        self.models = Models(deployments, registry, catalogue, blobs, settings, telemetry, signatures)
+        artefacts = Artefacts(registry, blobs, signatures, telemetry)
+        self.models = Models(deployments, artefacts, catalogue, settings)
         self.versions = Versions(self.models, settings.cache_bytes)
         self.inputs = Inputs(settings, telemetry)
         self.activity = Activity(

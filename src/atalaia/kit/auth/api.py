@@ -221,8 +221,7 @@ def _add_login(router: APIRouter, users: Users, access: Access, gate: Gate) -> N
         """Change one's own password. All tokens that one has are refused from now on: log in again."""
         peer = request.client.host if request.client else ""
         address = gate.address_of(peer, request.scope["headers"])
-        with users.database.write() as session:
-            users.change_own_password(session, caller_of(request).subject, body.old, body.new, address)
+        users.change_own_password(caller_of(request).subject, body.old, body.new, address)
 
     @router.get("/.well-known/jwks.json")
     @needs(PUBLIC)

@@ -55,6 +55,14 @@ class Users:
         Busy
             ``too_many_logins``.
         """
+        row = self._known(name, password, address)
+        role = Role(row.role)
+        token, token_id, until = self._access.key.sign(row.name, role, self._settings.token_minutes * 60)
+        self._audit.note("login", row.name, row.name, {"address": address, "token_id": token_id})
+        return Issued(token, token_id, row.name, role, until)
+
+    def _known(self, name: str, password: str, address: str) -> UserRow:
+        """Return the user who knows the password. No transaction is open while it is checked, which takes long."""
         known = name if len(name) <= 128 else ""
         self._throttle.check(known, address)
         with self.database.read() as session:
@@ -63,13 +71,10 @@ class Users:
         if row is None or not is_right or row.is_disabled:
             self._throttle.failed(known, address)
             self._telemetry.count("login_failures_total")
-            self._audit.note("login_failed", "", known[:128], {"address": address})
-            raise Denied("login_failed", "name or password is wrong")
+            self._audit.note("login_failed", "", known, {"address": address})
+            raise Denied("login_failed", "name or password is wrong, or this is no local user")
         self._throttle.succeeded(known, address)
-        role = Role(row.role)
-        token, token_id, until = self._access.key.sign(row.name, role, self._settings.token_minutes * 60)
-        self._audit.note("login", row.name, row.name, {"address": address, "token_id": token_id})
-        return Issued(token, token_id, row.name, role, until)
+        return row
 
     def add(self, session: Session, name: str, password: str, role: Role, actor: str) -> UserRow:
         """Add a user.
@@ -135,7 +140,7 @@ class Users:
             row.valid_from = now_us()
         return row
 
-    def change_own_password(self, session: Session, name: str, old: str, new: str, address: str) -> None:
+    def change_own_password(self, name: str, old: str, new: str, address: str) -> None:
         """Change a password for whoever knows the old one; all tokens from before are refused, as `change` does.
 
         Raises
@@ -143,14 +148,9 @@ class Users:
         Denied
             ``login_failed`` when the old one is wrong, or the caller is no local user.
         """
-        self._throttle.check(name, address)
-        row = session.get(UserRow, name)
-        if not is_password(old[:MAX_LENGTH], row.password_hash if row else None):
-            self._throttle.failed(name, address)
-            self._telemetry.count("login_failures_total")
-            self._audit.note("login_failed", "", name[:128], {"address": address})
-            raise Denied("login_failed", "the old password is wrong, or this is no local user")
-        self.change(session, name, name, password=new)
+        _ = self._known(name, old, address)
+        with self.database.write() as session:
+            self.change(session, name, name, password=new)
 
     def remove(self, session: Session, name: str, actor: str) -> None:
         """Remove a user, as `change` disables one."""

@@ -1,5 +1,6 @@
 """Types that stand on the wire in many places: ids in paths, times, columns, pages, raw bodies."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, TypeVar
@@ -48,6 +49,15 @@ class Wire(BaseModel):
     """The root of wire types: unknown fields are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+async def refuse_repeats(request: Request) -> None:
+    """Refuse a query that gives a parameter twice: whoever stands before us may have looked at the other one."""
+    counts = Counter(name for name, _ in request.query_params.multi_items())
+    faults = [Fault(f"/{name}", "expected once") for name, count in counts.items() if count > 1]
+    if faults:
+        detail = "; ".join(f"{fault.pointer}: {fault.message}" for fault in faults[:3])
+        raise Invalid("invalid_request", detail, faults=faults[:20])
 
 
 async def _read_body(request: Request) -> bytes:
