@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sqlalchemy.orm import Session
 
 from atalaia.app.migrations.tables import METADATA
 from atalaia.core.clock import MICROS
@@ -50,6 +51,10 @@ class MemoryHistory:
         if fleet_id not in self.fleets:
             raise Missing("unknown_fleet", f"no fleet {fleet_id}")
         return self.fleets[fleet_id]
+
+    def check(self, session: Session, series_id: str) -> None:
+        if series_id not in self.points:
+            raise Missing("unknown_series", f"no series {series_id}")
 
     def newest(self, series_ids: Sequence[str]) -> int | None:
         for series_id in series_ids:

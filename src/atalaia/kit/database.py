@@ -28,6 +28,7 @@ from atalaia.core.errors import AtalaiaError, Fault, Invalid
 from atalaia.kit.database_settings import DatabaseSettings
 from atalaia.kit.postgres import (
     PATIENCE,
+    SNAPSHOT,
     Collided,
     busy,
     copy_rows,
@@ -83,8 +84,7 @@ class Database:
                     postgres_engine(place, settings or DatabaseSettings(), busy_timeout_s=busy_timeout_s)
                     for _ in range(2)
                 )
-                snapshot = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-                self._reading: Engine = reading.execution_options(**snapshot)
+                self._reading: Engine = reading.execution_options(**{SNAPSHOT: True})
             else:
                 self.engine = create_engine(place, pool_size=10, max_overflow=30, pool_timeout=busy_timeout_s)
                 self._reading = self.engine
@@ -105,7 +105,7 @@ class Database:
     @contextmanager
     def read(self) -> Generator[Session]:
         """Yield a session that sees one snapshot and changes nothing."""
-        with _translated(), Session(self._reading, expire_on_commit=False) as session:
+        with _translated(), self._begun(self._reading) as session:
             yield session
 
     @contextmanager
@@ -127,7 +127,7 @@ class Database:
         """
         engine = self._writing.execution_options(**{PATIENCE: patience_s}) if patience_s else self._writing
         with _translated(writes=True):
-            with self._one_writer(), Session(engine, expire_on_commit=False) as session:
+            with self._one_writer(), self._begun(engine) as session:
                 yield session
                 _finish(session)
                 session.commit()
@@ -175,6 +175,24 @@ class Database:
         """Give all connections back."""
         self.engine.dispose()
         self._reading.dispose()
+
+    def _begun(self, engine: Engine) -> Session:
+        """Return a session whose transaction has begun, unless beginning can wait.
+
+        A connection to PostgreSQL may have lost its server while nobody used it: then another one is asked, once.
+        """
+        session = Session(engine, expire_on_commit=False)
+        if self.is_sqlite:
+            return session
+        try:
+            session.connection()
+        except DBAPIError as error:
+            session.close()
+            if not error.connection_invalidated:
+                raise
+            session = Session(engine, expire_on_commit=False)
+            session.connection()
+        return session
 
     @contextmanager
     def _one_writer(self) -> Generator[None]:

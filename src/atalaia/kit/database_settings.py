@@ -13,11 +13,8 @@ class DatabaseSettings(BaseModel):
     )
     max_overflow: int = Field(default=10, ge=0, description="Connections of each kind beyond those, while needed.")
     recycle_s: float = Field(default=1_800.0, gt=0, description="Age at which a connection is replaced.")
-    pre_ping: bool = Field(
-        default=True, description="Ask a connection that was idle whether it lives, before it is used."
-    )
     connect_timeout_s: float = Field(
-        default=5.0, ge=2, description="How long a new connection, or a sign of life of an old one, may take."
+        default=5.0, ge=2, description="How long a new connection, or the beginning of a transaction, may take."
     )
     statement_timeout_s: float = Field(default=15.0, gt=0, description="How long one statement may take.")
     idle_in_transaction_timeout_s: float = Field(

@@ -21,6 +21,9 @@ from atalaia.kit.database_settings import DatabaseSettings
 
 PATIENCE = "atalaia_patience_s"
 """Option of a transaction: how long one of its statements may take, in seconds."""
+SNAPSHOT = "atalaia_snapshot"
+"""Option of a transaction: it sees one moment, and changes nothing."""
+_BEGIN = {False: "BEGIN ISOLATION LEVEL READ COMMITTED", True: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"}
 _COPIED_LINES = 5_000
 _ESCAPED = {ord("\\"): "\\\\", ord("\t"): "\\t", ord("\n"): "\\n", ord("\r"): "\\r"}
 _PLAIN = re.compile(r"[^\\\t\n\r]*").fullmatch
@@ -50,12 +53,11 @@ def postgres_engine(url: URL, settings: DatabaseSettings, *, busy_timeout_s: flo
     try:
         engine = create_engine(
             url,
-            isolation_level="READ COMMITTED",
+            isolation_level="AUTOCOMMIT",  # of the driver: `_begin_at_once` says where a transaction begins
             pool_size=settings.pool_size,
             max_overflow=settings.max_overflow,
             pool_timeout=busy_timeout_s,
             pool_recycle=int(settings.recycle_s),
-            pool_pre_ping=settings.pre_ping,
             connect_args=_connect_arguments(settings),
             json_serializer=json_text,
         )
@@ -63,7 +65,7 @@ def postgres_engine(url: URL, settings: DatabaseSettings, *, busy_timeout_s: flo
         detail = f"PostgreSQL needs the package {error.name}; install `atalaia[production]`"
         raise Unavailable("database_unavailable", detail) from error
     _bound_waiting(engine, settings)
-    _set_timeouts(engine, settings, busy_timeout_s)
+    _begin_at_once(engine, settings, busy_timeout_s)
     return engine
 
 
@@ -187,26 +189,31 @@ def _bound_waiting(engine: Engine, settings: DatabaseSettings) -> None:
     @event.listens_for(engine, "checkin")
     def checkin(connection: Any, _record: object) -> None:
         if connection is not None:
-            connection.patience_s = settings.connect_timeout_s  # of the sign of life that it is asked for next
+            connection.patience_s = settings.connect_timeout_s  # of the transaction that it is to begin next
 
     _ = connect, checkin
 
 
-def _set_timeouts(engine: Engine, settings: DatabaseSettings, busy_timeout_s: float) -> None:
+def _begin_at_once(engine: Engine, settings: DatabaseSettings, busy_timeout_s: float) -> None:
+    """Begin transactions with their timeouts, in one message; whether the server is there shows by the way."""
     lock = int(busy_timeout_s * _MILLI)
     idle = int(settings.idle_in_transaction_timeout_s * _MILLI)
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        asked: float | None = connection.get_execution_options().get(PATIENCE)
+        options = connection.get_execution_options()
+        if options.get("isolation_level") == "AUTOCOMMIT":
+            return
+        asked: float | None = options.get(PATIENCE)
         patience_s = settings.statement_timeout_s if asked is None else asked
         raw: Any = connection.connection.dbapi_connection
-        raw.patience_s = patience_s + _MARGIN_S
         connection.exec_driver_sql(
+            f"{_BEGIN[bool(options.get(SNAPSHOT))]};"
             f"SET LOCAL statement_timeout = {int(patience_s * _MILLI)};"
             f"SET LOCAL lock_timeout = {lock if asked is None else int(asked * _MILLI)};"
             f"SET LOCAL idle_in_transaction_session_timeout = {idle}"
         )
+        raw.patience_s = patience_s + _MARGIN_S
 
     _ = begin
 

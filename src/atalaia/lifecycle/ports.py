@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from sqlalchemy.orm import Session
+
 from atalaia.core.models import ModelKey, Stage, Statement
 from atalaia.core.points import Group, IntArray
 from atalaia.kit.signatures import Signature
@@ -14,6 +16,10 @@ class History(Protocol):
 
     def members(self, fleet_id: str) -> list[str]:
         """Return the ids of the series of a fleet, or raise `Missing`."""
+        ...
+
+    def check(self, session: Session, series_id: str) -> None:
+        """Raise `Missing` when there is no such series."""
         ...
 
     def newest(self, series_ids: Sequence[str]) -> int | None:

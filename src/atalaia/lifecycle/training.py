@@ -122,7 +122,7 @@ class Training:
         elif key.scope is Scope.FLEET:
             self._members(key)
         else:
-            self._history.newest([key.name])
+            self._history.check(session, key.name)
         self._check_cooldown(session, key)
         payload: dict[str, Any] = {"key": str(key), "config": config.as_json()}
         if may_be_empty:

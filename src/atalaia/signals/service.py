@@ -274,6 +274,11 @@ class Signals:
         with self.database.read() as session:
             return self.catalogue.members(session, fleet_id)
 
+    def check(self, session: Session, series_id: str) -> None:
+        """Raise `Missing` when there is no such series; one that is remembered is not looked up."""
+        if self.catalogue.known([series_id]) is None:
+            self.catalogue.number(session, series_id)
+
     def newest(self, series_ids: Sequence[str]) -> int | None:
         """Return when the newest point of any of the series was measured, or None; each must be known."""
         with self.database.read() as session:
