@@ -127,7 +127,7 @@ class Atalaia:
             raise Invalid("invalid_settings", reason, faults=[Fault("/role", reason)])
         self.roles = frozenset(roles)
         self.audit.start(roles, self.settings)
-        self.entrance.start()
+        self.entrance.start(may_remember=tuple(roles) == ("predictor",))
         self.deployments.writes = "predictor" in self.roles
         if "worker" in self.roles:  # before those who verify look for it
             self.signatures.prepare()

@@ -35,10 +35,10 @@ class Entrance:
         access = self.access if self.is_on else None
         self.gate = Gate(access, self.limits, telemetry, settings.trusted_proxies, audit.refused)
 
-    def start(self) -> None:
-        """Begin to watch who is kept out, and to share counts."""
+    def start(self, *, may_remember: bool = False) -> None:
+        """Begin to watch who is kept out, and to share counts; see `Access.start`."""
         if self.is_on:
-            self.access.start()
+            self.access.start(may_remember=may_remember)
         if self.limits is not None:
             self.limits.start()
 

@@ -5,8 +5,6 @@ that starts while the database is down; one that runs knows more. What it names 
 the artefacts, each held against its SHA-256 as always.
 """
 
-import os
-import tempfile
 import threading
 import time
 from pathlib import Path
@@ -16,6 +14,7 @@ import structlog
 
 from atalaia.core.errors import Unavailable
 from atalaia.core.models import Deployment, ModelKey, Stage
+from atalaia.kit.files import write_whole
 from atalaia.serving.ports import Deployments
 
 _log = structlog.get_logger(__name__)
@@ -100,25 +99,12 @@ class RememberedDeployments:
     def _keep(self) -> None:
         started = time.monotonic()
         try:
-            self._write()
+            write_whole(self._path, msgspec.json.encode(list(self._known.values())))
             self._is_stale = False
         except OSError as error:  # a full disk, say: what serves goes on serving
             _log.warning("deployments_not_remembered", error=str(error)[:500])
         now = time.monotonic()
         self._write_at = now + (now - started) / _WRITE_SHARE
-
-    def _write(self) -> None:
-        data = msgspec.json.encode(list(self._known.values()))
-        handle, part = tempfile.mkstemp(dir=self._path.parent, prefix=f"{self._path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, self._path)
-        except BaseException:
-            Path(part).unlink(missing_ok=True)
-            raise
 
     def _read(self) -> list[Deployment]:
         try:

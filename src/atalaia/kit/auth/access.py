@@ -9,11 +9,12 @@ import jwt
 import structlog
 
 from atalaia.core.clock import now_us
-from atalaia.core.errors import AtalaiaError, Denied
+from atalaia.core.errors import AtalaiaError, Denied, Unavailable
 from atalaia.kit.auth import store
 from atalaia.kit.auth.foreign import ForeignTokens
 from atalaia.kit.auth.ports import Documents
 from atalaia.kit.auth.principals import Principal
+from atalaia.kit.auth.remembered import RememberedStanding
 from atalaia.kit.auth.settings import AuthSettings
 from atalaia.kit.auth.signing import SigningKey, load_key
 from atalaia.kit.auth.store import Standing
@@ -59,6 +60,7 @@ class Access:
         self.known: dict[bytes, Principal] = {}
         self._standing = Standing(frozenset(), {})
         self._has_failed = False
+        self._remembered: RememberedStanding | None = None
         self._loop = Loop("access", self.refresh, every_s=settings.refresh_s)
 
     @cached_property
@@ -66,8 +68,10 @@ class Access:
         """The key that signs our tokens; it is made when it is first wanted."""
         return load_key(self.settings.signing_key_file, self._folder)
 
-    def start(self) -> None:
+    def start(self, *, may_remember: bool = False) -> None:
         """Read who is kept out, and keep reading.
+
+        With `may_remember`, the list is kept in a file, and read there when the database cannot be asked.
 
         Raises
         ------
@@ -77,7 +81,8 @@ class Access:
             When it cannot be read who is kept out: nobody may come in before that is known.
         """
         _ = self.key
-        self._take(self._read())
+        self._remembered = RememberedStanding(self._folder / "standing.json") if may_remember else None
+        self._take(self._first())
         self._loop.start()
 
     def stop(self) -> None:
@@ -97,9 +102,21 @@ class Access:
         self._take(fresh)
         return False
 
+    def _first(self) -> Standing:
+        try:
+            return self._read()
+        except Unavailable:
+            found = self._remembered.read() if self._remembered is not None else None
+            if found is None:
+                raise
+            return found
+
     def _read(self) -> Standing:
         with self._database.read() as session:
-            return store.standing(session, now_us())
+            found = store.standing(session, now_us())
+        if self._remembered is not None:
+            self._remembered.keep(found)
+        return found
 
     def _take(self, fresh: Standing) -> None:
         if fresh != self._standing:
