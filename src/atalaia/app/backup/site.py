@@ -23,7 +23,8 @@ KEPT_FILES = ("deployments.json",)
 SECRETS = "secrets"
 REGISTRY = "mlflow"
 REGISTRY_DATABASE = f"{REGISTRY}/mlflow.db"
-OURS = ("atalaia.db", "atalaia.db-wal", "atalaia.db-shm", "blobs", REGISTRY, SECRETS, *KEPT_FOLDERS, *KEPT_FILES)
+_DATABASE_FILES = ("atalaia.db", "atalaia.db-wal", "atalaia.db-shm")
+OURS = (*_DATABASE_FILES, "blobs", REGISTRY, SECRETS, "standing.json", *KEPT_FOLDERS, *KEPT_FILES)
 """What of a data folder makes a site; copies of objects and temporary files are not among it."""
 
 
