@@ -8,15 +8,17 @@ import threading
 from collections.abc import Callable, Mapping
 from functools import partial
 
+import numpy as np
 import structlog
 from sqlalchemy.orm import Session
 
-from atalaia.core.errors import AtalaiaError, Unavailable
+from atalaia.core.errors import AtalaiaError, Stale, Unavailable
 from atalaia.core.ids import new_id
+from atalaia.core.points import NumberArray
 from atalaia.kit.blobs import Blobs
 from atalaia.kit.database import Database, serialize
 from atalaia.signals.ports import Scorer
-from atalaia.signals.statistics import StatisticsColumns, StoredStatistics
+from atalaia.signals.statistics import PAGE, StatisticsColumns, StoredStatistics
 from atalaia.signals.store import follower as store
 
 FOLDER = "memory"
@@ -162,6 +164,59 @@ class Memory:
             self._blobs.delete(key)
         self._replaced = [before[name].key for name in [*saved, *gone] if name in before]
         return sum(map(len, fresh.values()))
+
+    def without(self, numbers: NumberArray) -> Callable[[Session], list[str]]:
+        """Store the statistics without those of some series; return what swaps them in, and tells the old objects.
+
+        Whoever follows begins anew from them: what it has in memory, and a round that it scores, are given up.
+        """
+        with self._database.read() as session:
+            before = store.parts(session, _PAGE)
+        pages = {f"{_PAGE}{page:05d}": page for page in np.unique(numbers // PAGE).tolist()}
+        saved: dict[str, store.Part] = {}
+        for name in pages.keys() & before.keys():
+            columns = StatisticsColumns()
+            columns.put_page(pages[name], self._blobs.get(before[name].key, before[name].sha256))
+            columns.blank(numbers)
+            blob = self._blobs.put(f"{FOLDER}/{new_id('mem')}.npz", columns.page_bytes(pages[name]))
+            saved[name] = store.Part(blob.key, blob.sha256)
+
+        def swap(session: Session) -> list[str]:
+            store.unseat(session)
+            now = store.parts(session, _PAGE)
+            if any(now.get(name) != before.get(name) for name in pages):
+                raise Stale("lease_lost", "the statistics were stored anew meanwhile")
+            store.save_parts(session, saved, ())
+            return [before[name].key for name in saved]
+
+        return swap
+
+    def rewrite(self, change: Callable[[str, bytes], bytes | None]) -> Callable[[Session], list[str]]:
+        """Store states of streaming models anew as `change` says, given name and state; None removes one.
+
+        Returns what swaps them in, as `without` does.
+        """
+        with self._database.read() as session:
+            before = store.parts(session, _MODEL)
+        saved: dict[str, store.Part] = {}
+        gone: list[str] = []
+        for name, part in before.items():
+            data = self._blobs.get(part.key, part.sha256)
+            changed = change(name[len(_MODEL) :], data)
+            if changed is None:
+                gone.append(name)
+            elif changed != data:
+                blob = self._blobs.put(f"{FOLDER}/{new_id('mem')}.npz", changed)
+                saved[name] = store.Part(blob.key, blob.sha256)
+
+        def swap(session: Session) -> list[str]:
+            store.unseat(session)
+            if store.parts(session, _MODEL) != before:
+                raise Stale("lease_lost", "states were stored anew meanwhile")
+            store.save_parts(session, saved, gone)
+            return [before[name].key for name in (*saved, *gone)]
+
+        return swap
 
     def sweep(self, before_s: float) -> int:
         """Delete stored pieces that nothing names and that were written before a moment; return how many."""
