@@ -105,8 +105,7 @@ class Atalaia:
         )
         self.site = Site(settings, self.blobs)
         backups.watch(self.site, self.database, self.telemetry)
-        self._erasing = self._parts_of_erasures(memory)
-        self.erasures = Erasures(self._erasing)
+        self.erasures = Erasures(self._parts_of_erasures())
         works = self._works()
         self.worker = Worker(self.database, self.queue, works, telemetry=self.telemetry, tracing=self.tracing)
         self.dispatcher = None if settings.broker_url is None else self._dispatcher(tuple(works))
@@ -194,13 +193,15 @@ class Atalaia:
             **signals_tasks.works(self.signals, self.queue, self.outbox),
             **lifecycle_tasks.works(self.lifecycle),
             **backups.works(self.site),
-            **erasures.works(self._erasing),
+            **erasures.works(self.erasures.parts),
         }
 
-    def _parts_of_erasures(self, memory: Memory) -> Parts:
+    def _parts_of_erasures(self) -> Parts:
         at = (self.database, self.blobs, self.outbox, self.queue, self.privacy, self.signatures)
         models = ModelErasure(self.database, self.blobs, self.signatures, self.registry)
-        return Parts(self.settings, *at, self.signals, memory, SeriesErasure(self.signals), models)
+        return Parts(
+            self.settings, *at, self.signals, SeriesErasure(self.signals), models, self.serving.models.refresh
+        )
 
     def _dispatcher(self, kinds: tuple[str, ...]) -> Dispatcher:
         assert self.settings.broker_url is not None

@@ -102,11 +102,6 @@ class ModelErasure:
             removed += len(versions)
             old += [version.sha256 for version in versions]
             store.remove_model(session, key)
-        for key in {version.key for version, _ in found.shared}:
-            model = store.lock_model(session, ModelKey.parse(key))
-            if model is not None:
-                model.revision = store.next_revision(session)
-        store.count_removal(session)
         session.flush()
         still = set(session.scalars(select(store.VersionRow.sha256).where(store.VersionRow.sha256.in_(old))))
         told = {
@@ -116,6 +111,12 @@ class ModelErasure:
             "versions_unread": len(found.unread),
         }
         return told, [artefact_key(sha256) for sha256 in dict.fromkeys(old) if sha256 not in still]
+
+    def deploy(self, session: Session, keys: Sequence[str]) -> None:
+        """Let those who serve load the artefacts of some models anew, and let go of models that are not there."""
+        for model in store.lock_models(session, list(dict.fromkeys(keys))).values():
+            model.revision = store.next_revision(session)
+        store.count_removal(session)
 
     def register(self, gone: dict[str, list[str]], rewritten: Sequence[tuple[str, int]]) -> str:
         """Bring the registry to where the tables are; return what it keeps nevertheless."""

@@ -5,14 +5,15 @@ only needs to know.
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 
 import numpy as np
 import structlog
 from sqlalchemy.orm import Session
 
-from atalaia.core.errors import AtalaiaError, Stale, Unavailable
+from atalaia.core.errors import AtalaiaError, Missing, Stale, Unavailable
 from atalaia.core.ids import new_id
 from atalaia.core.points import NumberArray
 from atalaia.kit.blobs import Blobs
@@ -194,7 +195,7 @@ class Memory:
     def rewrite(self, change: Callable[[str, bytes], bytes | None]) -> Callable[[Session], list[str]]:
         """Store states of streaming models anew as `change` says, given name and state; None removes one.
 
-        Returns what swaps them in, as `without` does.
+        Returns what swaps them in, as `without` does; it tells all objects that nothing names any more.
         """
         with self._database.read() as session:
             before = store.parts(session, _MODEL)
@@ -214,9 +215,22 @@ class Memory:
             if store.parts(session, _MODEL) != before:
                 raise Stale("lease_lost", "states were stored anew meanwhile")
             store.save_parts(session, saved, gone)
-            return [before[name].key for name in (*saved, *gone)]
+            # While nobody follows, what is not named never will be: whoever wrote it does not commit any more.
+            named = {part.key for part in store.parts(session).values()}
+            return [blob.key for blob in self._blobs.list(FOLDER) if blob.key not in named]
 
         return swap
+
+    def strays(self, words: Sequence[bytes]) -> list[str]:
+        """Return the keys of stored pieces that nothing names, and that hold one of some words."""
+        with self._database.read() as session:
+            named = {part.key for part in store.parts(session).values()}
+        found: list[str] = []
+        for key in [blob.key for blob in self._blobs.list(FOLDER) if blob.key not in named]:
+            with suppress(Missing):
+                data = self._blobs.get(key)
+                found += [key] if any(word in data for word in words) else []
+        return found
 
     def sweep(self, before_s: float) -> int:
         """Delete stored pieces that nothing names and that were written before a moment; return how many."""

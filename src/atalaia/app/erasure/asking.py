@@ -36,7 +36,7 @@ class Erasures:
     """Takes requests."""
 
     def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+        self.parts = parts
 
     def found(self, subject: Subject) -> dict[str, Any]:
         """Return what would be erased; nothing changes.
@@ -46,7 +46,7 @@ class Erasures:
         Missing, Invalid
             When nothing is kept of the subject, or the label is none.
         """
-        parts = self._parts
+        parts = self.parts
         with parts.database.read() as session:
             series = self._series(session, subject)
             names = sorted(series.values()) or [subject.value]
@@ -69,7 +69,7 @@ class Erasures:
         Missing, Invalid
             When nothing is kept of the subject, or the label is none.
         """
-        parts = self._parts
+        parts = self.parts
         hashed = parts.privacy.keyed(str(subject))
         serialize(session, f"erasure {hashed}")
         row = unfinished(session, hashed)
@@ -107,7 +107,7 @@ class Erasures:
         if subject.kind == "label" and not (name and value):
             reason = "expected name:value"
             raise Invalid("invalid_request", f"label: {reason}", faults=[Fault("/label", reason)])
-        series = self._parts.series.find(session, subject)
+        series = self.parts.series.find(session, subject)
         if series or (subject.kind == "series_id" and self._is_told_of(session, subject.value)):
             return series
         raise Missing(

@@ -1,5 +1,6 @@
 """What an erasure needs of a site."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from atalaia.app.settings import Settings
@@ -11,7 +12,6 @@ from atalaia.kit.privacy import Privacy
 from atalaia.kit.signatures import Signatures
 from atalaia.lifecycle.erasure import ModelErasure
 from atalaia.signals.erasure import SeriesErasure
-from atalaia.signals.memory import Memory
 from atalaia.signals.service import Signals
 
 
@@ -27,6 +27,7 @@ class Parts:
     privacy: Privacy
     signatures: Signatures
     signals: Signals
-    memory: Memory
     series: SeriesErasure
     models: ModelErasure
+    refresh: Callable[[], object]
+    """Lets this process load what serves now."""

@@ -21,6 +21,8 @@ from atalaia.kit.audit.columns import names_any
 
 _FOLDERS = ("models", "memory", "audit")
 """Of the store. Blocks of history hold numbers, times and values, and no name of anybody."""
+DEPLOYMENTS = "deployments.json"
+"""What predictors remember of what serves."""
 _CHUNK = 1 << 22
 _APART = ("blobs", "secrets")
 GoOn = Callable[[], object]
@@ -28,7 +30,7 @@ GoOn = Callable[[], object]
 
 def search(parts: Parts, words: Sequence[str], go_on: GoOn) -> dict[str, Any]:
     """Return how many words were looked for, and where something holds one: rows, files, objects by place."""
-    wanted = sorted({form.encode() for word in words for form in _forms(word)})
+    wanted = forms_of(words)
     if not wanted:
         return {"words": 0, "rows": {}, "files": {}, "objects": {}}
     return {
@@ -39,9 +41,10 @@ def search(parts: Parts, words: Sequence[str], go_on: GoOn) -> dict[str, Any]:
     }
 
 
-def _forms(word: str) -> set[str]:
-    """Return how a word may be written: as it is, in JSON, in the address of a model."""
-    return {word, json.dumps(word)[1:-1], quote(word, safe=" ")}
+def forms_of(words: Iterable[str]) -> list[bytes]:
+    """Return how words may be written: as they are, in JSON, in the address of a model."""
+    forms = (form for word in words for form in (word, json.dumps(word)[1:-1], quote(word, safe=" ")))
+    return sorted({form.encode("utf-8", "surrogatepass") for form in forms})
 
 
 def _rows(parts: Parts, wanted: Sequence[bytes], go_on: GoOn) -> dict[str, int]:

@@ -6,7 +6,8 @@ that what follows has an end. Objects that nothing names any more are noted befo
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -14,16 +15,15 @@ from sqlalchemy.orm import Session
 from atalaia.algorithms.models import FleetModel
 from atalaia.app.erasure.certificate import certificate_of
 from atalaia.app.erasure.parts import Parts
-from atalaia.app.erasure.search import search
+from atalaia.app.erasure.search import DEPLOYMENTS, forms_of, search
 from atalaia.core.clock import now_us
-from atalaia.core.errors import Stale, Unavailable
+from atalaia.core.errors import AtalaiaError, Stale, Unavailable
 from atalaia.core.models import ModelKey, Scope
 from atalaia.kit.erasures import KIND, ErasureRow, Plan, Subject, encoded, erasure
 from atalaia.kit.idempotency import erase_keys
 from atalaia.kit.jobs import Outcome, Run, Work
 from atalaia.kit.jobs.erasure import erase_jobs, leases, still_held
 from atalaia.kit.notes import note
-from atalaia.lifecycle.erasure import Found
 from atalaia.lifecycle.training import KIND as TRAINING
 from atalaia.serving.store import erase_counts
 from atalaia.signals.erasure import again
@@ -34,6 +34,7 @@ WAITED_FOR = (TRAINING, COMPACT, RETAIN)
 _POLL_S = 0.2
 _WAIT_S = 1_800.0
 _SCRUBS = 20
+_LOOKS = 25
 _SCRUB_PAUSE_S = 0.5
 _LEAST_WORD = 4
 """Shorter words stand everywhere, and are not searched for."""
@@ -52,6 +53,7 @@ class Erasing:
             self._wait,
             self._models,
             self._registry,
+            self._deploy,
             self._blocks,
             self._records,
             self._objects,
@@ -84,7 +86,8 @@ class Erasing:
 
         def tell(session: Session, told: Mapping[str, Any], anomaly_ids: Iterable[str], old: Iterable[str]) -> None:
             told = {**told, "hours_of_counts_erased": erase_counts(session, sorted(plan.series))}
-            plan.names = [*ids, *keys, *anomaly_ids]
+            gone = list(anomaly_ids)
+            plan.names = [*ids, *keys, *gone, *(f"POST /anomalies/{name}/feedback" for name in gone)]
             plan.objects += old
             plan.waits = leases(session, WAITED_FOR)
             self._done(session, told, plan)
@@ -111,15 +114,13 @@ class Erasing:
 
         def attempt() -> None:
             found = parts.models.find(names, keys, lambda done: self._run.report(self._run.progress))
-            swap = parts.memory.rewrite(lambda name, data: _state_without(name, data, found, names))
             with parts.database.write() as session:
-                states = swap(session)
                 told, old = parts.models.apply(session, found)
                 plan.models |= found.own
                 plan.rewritten += [(version.key, version.number) for version, _ in found.shared]
-                plan.objects += [*states, *old]
+                plan.objects += old
                 unread = {"unread": found.unread} if found.unread else {}
-                self._done(session, {**told, "states_rewritten": len(states), **unread}, plan)
+                self._done(session, {**told, **unread}, plan)
 
         again(attempt)
 
@@ -127,6 +128,23 @@ class Erasing:
         plan = self._plan()
         stays = self._parts.models.register(plan.models, plan.rewritten)
         self._finish({"registry_keeps": stays} if stays else {}, plan)
+
+    def _deploy(self) -> None:
+        """Let those who serve load what the registry has now, and learn on from states without the series."""
+        parts, plan = self._parts, self._plan()
+        names = set(self._ids(plan))
+
+        def attempt() -> None:
+            swap = parts.signals.memory.rewrite(lambda name, data: _state_without(name, data, plan.models, names))
+            with parts.database.write() as session:
+                states = swap(session)
+                parts.models.deploy(session, [key for key, _ in plan.rewritten])
+                plan.objects += states
+                self._done(session, {}, plan)
+
+        again(attempt)
+        with suppress(AtalaiaError):  # others find it by themselves; this process does now
+            parts.refresh()
 
     def _blocks(self) -> None:
         parts, plan = self._parts, self._plan()
@@ -175,7 +193,14 @@ class Erasing:
     def _search(self) -> None:
         """Look whether anything is left; note what was found, and forget who was meant."""
         parts, plan = self._parts, self._plan()
-        found = search(parts, plan.words, lambda: self._run.report(self._run.progress))
+        found: dict[str, Any] = {}
+        for _ in range(_LOOKS):
+            for key in parts.signals.memory.strays(forms_of(plan.words)):  # of whoever was overtaken just now
+                parts.blobs.delete(key)
+            found = search(parts, plan.words, lambda: self._run.report(self._run.progress))
+            if DEPLOYMENTS not in found["files"] and "memory" not in found["objects"]:
+                break
+            time.sleep(_POLL_S)  # predictors write the one anew, soon, and the follower the other
         with parts.database.write() as session:
             self._done(session, {"search": found}, None)
 
@@ -232,9 +257,9 @@ class Erasing:
         session.flush()
 
 
-def _state_without(name: str, data: bytes, found: Found, names: set[str]) -> bytes | None:
+def _state_without(name: str, data: bytes, gone: Container[str], names: set[str]) -> bytes | None:
     """Return the state of a streaming model without some series, None when the model is gone."""
-    if name.rpartition("/v")[0] in found.own:
+    if name.rpartition("/v")[0] in gone:
         return None
     model = FleetModel.from_bytes(data)
     return model.without(names).to_bytes() if names.intersection(model.series_ids) else data
