@@ -7,6 +7,25 @@ from atalaia.app.settings import Settings
 from atalaia.core.clock import isoformat
 from atalaia.kit.erasures import STATEMENT, ErasureRow
 
+COUNTED = (
+    "series_blanked",
+    "tail_points_erased",
+    "tail_batches_rewritten",
+    "block_points_erased",
+    "blocks_rewritten",
+    "anomalies_erased",
+    "feedback_erased",
+    "hours_of_counts_erased",
+    "fleets_removed",
+    "models_removed",
+    "versions_removed",
+    "versions_rewritten",
+    "versions_unread",
+    "facts_erased",
+    "jobs_erased",
+    "answers_erased",
+    "objects_deleted",
+)
 _EVIDENCE = (
     "It is the record of who did and who was answered what, kept to meet legal duties and to establish, exercise or"
     " defend claims (GDPR Art. 17(3)(b) and (e), LGPD Art. 16 I). It is chained: without one part, none could be"
@@ -21,7 +40,7 @@ _FILE = "atalaia.db"
 def certificate_of(row: ErasureRow, settings: Settings) -> dict[str, Any]:
     """Return the certificate of an erasure that is done."""
     told = row.told
-    counts = {name: count for name, count in sorted(told.items()) if isinstance(count, int)}
+    counts = {name: int(told.get(name, 0)) for name in COUNTED}
     found: dict[str, Any] = told.get("search") or {}
     return {
         "type": STATEMENT,

@@ -211,8 +211,7 @@ class Erasing:
         signed = self._parts.signatures.sign(encoded(certificate))
         row.certificate, row.plan = encoded(certificate).decode(), None
         row.signature, row.signed_by = signed.text, signed.key_id
-        counts = {name: count for name, count in row.told.items() if isinstance(count, int)}
-        note(session, "subject_erased", row.id, subject_hash=row.subject_hash, counts=counts)
+        note(session, "subject_erased", row.id, subject_hash=row.subject_hash, counts=certificate["counts"])
         told = {"certificate": certificate, "signature": signed.text, "signed_by": signed.key_id}
         return {"certificate": told}
 
