@@ -59,7 +59,7 @@ def keep(atalaia: Atalaia, start: int, count: int, *names: str) -> None:
         numbers, _ = atalaia.signals.catalogue.resolve(session, names)
         series = np.repeat(numbers, count)
         stamps = np.tile((START_S + np.arange(start, start + count, dtype=np.int64) * 60) * MICROS, len(names))
-        return Points(series, stamps, np.sin(stamps / 7e8) + series % 3), {}
+        return Points(series, stamps, np.sin(stamps / 7e8) + (series % 3).astype(np.float64)), {}
 
     atalaia.signals.intake.submit(Delivery(prepare, 1, True)).result(30)
 

@@ -32,7 +32,9 @@ _EVIDENCE = (
     " proved any more."
 )
 _OTHERS = "It names the subject without being of it: the id, a label or the fleet of another series, say."
-_EVIDENT = frozenset({"audit_events", "audit", "audit/journal", "audit/predictions", "audit/events"})
+_EVIDENT = frozenset(
+    {"audit_events", "audit", "copies/audit", "audit/journal", "audit/predictions", "audit/events"}
+)
 _TABLES = {"rows": "table", "files": "data folder", "objects": "object store"}
 _FILE = "atalaia.db"
 

@@ -24,6 +24,8 @@ _FOLDERS = ("models", "memory", "audit")
 DEPLOYMENTS = "deployments.json"
 """What predictors remember of what serves."""
 _CHUNK = 1 << 22
+_COPIES = "copies"
+"""Of objects that lie in a bucket."""
 _APART = ("blobs", "secrets")
 GoOn = Callable[[], object]
 
@@ -71,7 +73,8 @@ def _files(parts: Parts, wanted: Sequence[bytes], go_on: GoOn) -> dict[str, int]
     folder = parts.settings.data_dir.absolute()
     found: dict[str, int] = {}
     for path in sorted(folder.rglob("*")):
-        place = path.relative_to(folder).parts[0]
+        place, *within = path.relative_to(folder).parts
+        place = f"{place}/{within[0]}" if place == _COPIES and within else place
         if place in _APART or not path.is_file():
             continue
         go_on()
