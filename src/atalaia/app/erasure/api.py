@@ -38,6 +38,9 @@ class SubjectIn(Wire):
     def _is_one(self) -> Self:
         if (self.series_id is None) == (self.label is None):
             raise ValueError("name either series_id or label")
+        named = self.series_id or self.label or ""
+        if any(c == "\0" or 0xD800 <= ord(c) < 0xE000 for c in named):  # which no database keeps
+            raise ValueError("it holds a NUL, or half of a character")
         return self
 
     @property
