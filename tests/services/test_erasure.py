@@ -1,12 +1,24 @@
 """One person's data are erased from a site on PostgreSQL, a bucket and an MLflow server."""
 
+from concurrent.futures import Future
 from pathlib import Path
 from subprocess import run
+from typing import Any
 
+import numpy as np
 import pytest
+from sqlalchemy.orm import Session
 
 from atalaia.app.auditing import verify_audit
+from atalaia.app.build import build
+from atalaia.app.settings import load_settings
 from atalaia.connectors.atalaia import Client
+from atalaia.core.clock import MICROS
+from atalaia.core.errors import Unavailable
+from atalaia.core.points import Points
+from atalaia.signals.erasure import SeriesErasure
+from atalaia.signals.intake import Delivery
+from tests.journeys.measurements import START_S
 from tests.journeys.persons import (
     PERSON,
     WATCH,
@@ -57,3 +69,38 @@ def test_a_person_is_erased_from_postgresql_a_bucket_and_a_server(
         check_a_new_life(client)
         assert number_of(running, WATCH) != old
         assert answers(client) == before
+
+
+def test_points_that_are_kept_while_their_series_is_erased_come_again_as_a_new_one(
+    tmp_path: Path, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = postgres.new_database()
+    door, worker = (build(load_settings({"data_dir": tmp_path, "database_url": url})) for _ in range(2))
+    at = START_S * MICROS
+
+    def keep(value: float, *, asks: bool) -> Future[Any]:
+        def prepare(session: Session) -> tuple[Points, dict[str, Any]]:
+            numbers = door.signals.catalogue.resolve(session, ["a"])[0] if asks else np.array([1], np.int32)
+            return Points(numbers, np.array([at]), np.array([value])), {"number": int(numbers[0])}
+
+        return door.signals.intake.submit(Delivery(prepare, 1, can_fail=asks))
+
+    assert keep(1.0, asks=True).result(10) == {"number": 1}
+    append, ids = door.signals.history.append, list[int]()
+
+    def late(session: Session, points: Points) -> None:
+        if not ids:  # after this process has looked whether the series is there, before the points are
+            ids.append(1)
+            SeriesErasure(worker.signals).bury({1: "a"}, lambda *given: None)
+        append(session, points)
+
+    monkeypatch.setattr(door.signals.history, "append", late)
+    refused = keep(2.0, asks=False).exception(20)
+    assert isinstance(refused, Unavailable)
+    assert refused.code == "series_erased"
+    assert keep(3.0, asks=True).result(10) == {"number": 2}
+    assert door.signals.history.read([1], 0, 1 << 62).values.tolist() == []
+    assert door.signals.history.read([2], 0, 1 << 62).values.tolist() == [3.0]
+    for one in (door, worker):
+        one.signals.intake.stop()
+        one.database.close()

@@ -13,7 +13,7 @@ import numpy as np
 import structlog
 from sqlalchemy.orm import Session
 
-from atalaia.core.errors import AtalaiaError, Missing, Stale, Unavailable
+from atalaia.core.errors import AtalaiaError, Broken, Missing, Stale, Unavailable
 from atalaia.core.ids import new_id
 from atalaia.core.points import NumberArray
 from atalaia.kit.blobs import Blobs
@@ -175,9 +175,14 @@ class Memory:
             before = store.parts(session, _PAGE)
         pages = {f"{_PAGE}{page:05d}": page for page in np.unique(numbers // PAGE).tolist()}
         saved: dict[str, store.Part] = {}
+        old: list[str] = []
         for name in pages.keys() & before.keys():
             columns = StatisticsColumns()
-            columns.put_page(pages[name], self._blobs.get(before[name].key, before[name].sha256))
+            try:
+                columns.put_page(pages[name], self._blobs.get(before[name].key, before[name].sha256))
+            except (Missing, Broken):  # whoever follows will see that too, and learn all of it anew
+                old.append(before[name].key)
+                continue
             columns.blank(numbers)
             blob = self._blobs.put(f"{FOLDER}/{new_id('mem')}.npz", columns.page_bytes(pages[name]))
             saved[name] = store.Part(blob.key, blob.sha256)
@@ -188,7 +193,7 @@ class Memory:
             if any(now.get(name) != before.get(name) for name in pages):
                 raise Stale("lease_lost", "the statistics were stored anew meanwhile")
             store.save_parts(session, saved, ())
-            return [before[name].key for name in saved]
+            return [*old, *(before[name].key for name in saved)]
 
         return swap
 
@@ -202,7 +207,11 @@ class Memory:
         saved: dict[str, store.Part] = {}
         gone: list[str] = []
         for name, part in before.items():
-            data = self._blobs.get(part.key, part.sha256)
+            try:
+                data = self._blobs.get(part.key, part.sha256)
+            except (Missing, Broken):
+                gone.append(name)
+                continue
             changed = change(name[len(_MODEL) :], data)
             if changed is None:
                 gone.append(name)

@@ -6,6 +6,7 @@ too, and the certificate says so.
 
 import json
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -99,10 +100,11 @@ def _objects(parts: Parts, wanted: Sequence[bytes], words: Sequence[str], go_on:
 
 
 def _object_holds(key: str, data: bytes, wanted: Sequence[bytes], words: Sequence[str]) -> bool:
-    if key.endswith(".zst"):
-        data = bytes(cramjam.zstd.decompress(data))
-    if key.endswith(".parquet"):
-        return names_any(data, words)
+    with suppress(cramjam.DecompressionError, ValueError, OSError):  # damaged: its bytes are looked at as they are
+        if key.endswith(".zst"):
+            data = bytes(cramjam.zstd.decompress(data))
+        if key.endswith(".parquet"):
+            return names_any(data, words)
     return _holds(data, wanted)
 
 

@@ -260,7 +260,10 @@ def _state_without(name: str, data: bytes, gone: Container[str], names: set[str]
     """Return the state of a streaming model without some series, None when the model is gone."""
     if name.rpartition("/v")[0] in gone:
         return None
-    model = FleetModel.from_bytes(data)
+    try:
+        model = FleetModel.from_bytes(data)
+    except AtalaiaError:  # nobody can read it: what it knew is learnt anew
+        return None
     return model.without(names).to_bytes() if names.intersection(model.series_ids) else data
 
 
