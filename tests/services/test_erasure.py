@@ -16,6 +16,7 @@ from atalaia.connectors.atalaia import Client
 from atalaia.core.clock import MICROS
 from atalaia.core.errors import Unavailable
 from atalaia.core.points import Points
+from atalaia.kit.erasures import Subject
 from atalaia.signals.erasure import SeriesErasure
 from atalaia.signals.intake import Delivery
 from tests.journeys.measurements import START_S
@@ -91,7 +92,7 @@ def test_points_that_are_kept_while_their_series_is_erased_come_again_as_a_new_o
     def late(session: Session, points: Points) -> None:
         if not ids:  # after this process has looked whether the series is there, before the points are
             ids.append(1)
-            SeriesErasure(worker.signals).bury({1: "a"}, lambda *given: None)
+            SeriesErasure(worker.signals).bury(Subject("series_id", "a"), lambda *given: None)
         append(session, points)
 
     monkeypatch.setattr(door.signals.history, "append", late)

@@ -37,12 +37,13 @@ def number(place: Place, series_id: str) -> int:
 def bury(place: Place, *names: str) -> dict[str, Any]:
     kept: dict[str, Any] = {}
     erasure = SeriesErasure(place.signals)
-    erasure.bury(
-        {number(place, name): name for name in names},
-        lambda session, told, ids, old: kept.update(told, ids=list(ids), old=list(old)),
-    )
-    for key in kept["old"]:
-        place.blobs.delete(key)
+    for name in names:
+        erasure.bury(
+            Subject("series_id", name),
+            lambda session, series, told, ids, old: kept.update(told, ids=list(ids), old=list(old), series=series),
+        )
+        for key in kept["old"]:
+            place.blobs.delete(key)
     return kept
 
 
@@ -187,6 +188,27 @@ def test_blocks_are_written_anew_until_none_holds_a_point(place: Place) -> None:
     SeriesErasure(place.signals).blocks([1], lambda session, counts, old: told.append(dict(counts)))
     assert told == [{"block_points_erased": 3, "blocks_rewritten": 3}]
     assert (values(place, "b"), place.signals.history.strays([1])) == ([2.0] * 3, [])
+
+
+def test_a_series_that_gets_the_label_meanwhile_goes_too(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.send(("a", 0, 1.0), ("b", 0, 2.0))
+    with place.database.write() as session:
+        place.signals.label(session, "a", {"user": "ada"})
+    real, seen = place.signals.memory.without, list[list[int]]()
+
+    def late(numbers: Any) -> Any:
+        if not seen:
+            with place.database.write() as session:
+                place.signals.label(session, "b", {"user": "ada"})
+        seen.append(numbers.tolist())
+        return real(numbers)
+
+    monkeypatch.setattr(place.signals.memory, "without", late)
+    kept: list[dict[int, str]] = []
+    SeriesErasure(place.signals).bury(
+        Subject("label", "user:ada"), lambda session, series, *rest: kept.append(series)
+    )
+    assert (seen, kept) == ([[1], [1, 2]], [{1: "a", 2: "b"}])
 
 
 def test_who_is_always_overtaken_says_so() -> None:

@@ -21,6 +21,8 @@ from atalaia.signals.store import anomalies, catalogue
 from atalaia.signals.store.catalogue import chunks
 
 _TRIES = 20
+Buried = Callable[[Session, dict[int, str], dict[str, Any], list[str], list[str]], object]
+"""Takes series by number, counts, the ids of anomalies that went, and the keys of objects that nobody needs."""
 _FOR_EVER = 1 << 62
 
 
@@ -46,29 +48,29 @@ class SeriesErasure:
             points += len(part)
         return {"series": len(numbers), "points": points, "anomalies": count}
 
-    def bury(
-        self, series: dict[int, str], tell: Callable[[Session, dict[str, Any], list[str], list[str]], object]
-    ) -> None:
-        """Make series blank, with all that must go in the same moment.
+    def bury(self, asked: Subject, tell: Buried) -> None:
+        """Make the series of a subject blank, with all that must go in the same moment.
 
-        `tell` is called in the same transaction with counts, with the ids of anomalies, and with the keys of
-        objects that nobody needs any more.
+        `tell` is called in the same transaction.
         """
-        numbers = sorted(series)
-        wanted = np.array(numbers, np.int32)
 
         def attempt() -> None:
-            swap = self._signals.memory.without(wanted)
+            with self._database.read() as session:
+                series = self.find(session, asked)
+            numbers = sorted(series)
+            swap = self._signals.memory.without(np.array(numbers, np.int32))
             with self._database.write() as session:
                 old = swap(session)  # holds the follower: nobody scores
                 serialize(session, "catalogue")
+                if self.find(session, asked) != series:
+                    raise Stale("lease_lost", "the subject has other series by now")
                 told = self._signals.history.strip(session, numbers)
                 ids = self._remove_anomalies(session, numbers, told)
                 fleets = self._fleets(session, numbers)
                 catalogue.blank(session, numbers)
                 gone = catalogue.remove_empty_fleets(session, sorted(fleet for fleet in fleets if fleet))
                 told |= {"series_blanked": len(numbers), "fleets_removed": len(gone)}
-                tell(session, told, ids, old)
+                tell(session, series, told, ids, old)
 
         again(attempt)
 

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 import cramjam
-from sqlalchemy import JSON, LargeBinary, String, Text, select
+from sqlalchemy import JSON, LargeBinary, String, Text, inspect, select
 from sqlalchemy import cast as as_type
 
 from atalaia.app.erasure.parts import Parts
@@ -52,7 +52,11 @@ def forms_of(words: Iterable[str]) -> list[bytes]:
 
 def _rows(parts: Parts, wanted: Sequence[bytes], go_on: GoOn) -> dict[str, int]:
     found: dict[str, int] = {}
+    with parts.database.read() as session:
+        there = set(inspect(session.connection()).get_table_names())
     for table in METADATA.sorted_tables:
+        if table.name not in there:  # of an extension that is not in use, say
+            continue
         columns = [
             as_type(column, Text) if isinstance(column.type, JSON) else column
             for column in table.columns

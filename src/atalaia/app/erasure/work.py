@@ -73,26 +73,23 @@ class Erasing:
     def _bury(self) -> None:
         """Make the series blank, with what would bring them back."""
         parts, plan = self._parts, self._plan()
-        with parts.database.read() as session:
-            plan.series = parts.series.find(session, plan.subject)
-        ids = sorted(plan.series.values())
-        if plan.subject.kind == "series_id" and plan.subject.value not in ids:
-            ids.append(plan.subject.value)
-        keys = [str(ModelKey(Scope.SERIES, name)) for name in ids]
-        value = plan.subject.value if plan.subject.kind == "series_id" else plan.subject.value.partition(":")[2]
-        plan.words = [
-            word for word in dict.fromkeys([*ids, *parts.privacy.known_as(value)]) if len(word) >= _LEAST_WORD
-        ]
+        asked = plan.subject
+        value = asked.value if asked.kind == "series_id" else asked.value.partition(":")[2]
 
-        def tell(session: Session, told: Mapping[str, Any], anomaly_ids: Iterable[str], old: Iterable[str]) -> None:
-            told = {**told, "hours_of_counts_erased": erase_counts(session, sorted(plan.series))}
-            gone = list(anomaly_ids)
-            plan.names = [*ids, *keys, *gone, *(f"POST /anomalies/{name}/feedback" for name in gone)]
-            plan.objects += old
+        def tell(
+            session: Session, series: dict[int, str], told: dict[str, Any], anomaly_ids: list[str], old: list[str]
+        ) -> None:
+            plan.series, plan.objects = series, old
+            ids = self._ids(plan)
+            keys = [str(ModelKey(Scope.SERIES, name)) for name in ids]
+            plan.names = [*ids, *keys, *anomaly_ids, *(f"POST /anomalies/{name}/feedback" for name in anomaly_ids)]
+            words = dict.fromkeys([*ids, *parts.privacy.known_as(value)])
+            plan.words = [word for word in words if len(word) >= _LEAST_WORD]
             plan.waits = leases(session, WAITED_FOR)
-            self._done(session, told, plan)
+            hours = erase_counts(session, sorted(series))
+            self._done(session, {**told, "hours_of_counts_erased": hours}, plan)
 
-        parts.series.bury(plan.series, tell)
+        parts.series.bury(asked, tell)
 
     def _wait(self) -> None:
         """Wait for jobs that had begun before: they may have read what is erased by now."""
@@ -111,14 +108,15 @@ class Erasing:
         parts, plan = self._parts, self._plan()
         names = set(self._ids(plan))
         keys = [str(ModelKey(Scope.SERIES, name)) for name in names]
+        objects = list(plan.objects)
 
         def attempt() -> None:
             found = parts.models.find(names, keys, lambda done: self._run.report(self._run.progress))
             with parts.database.write() as session:
                 told, old = parts.models.apply(session, found)
-                plan.models |= found.own
-                plan.rewritten += [(version.key, version.number) for version, _ in found.shared]
-                plan.objects += old
+                plan.models = found.own
+                plan.rewritten = [(version.key, version.number) for version, _ in found.shared]
+                plan.objects = [*objects, *old]
                 unread = {"unread": found.unread} if found.unread else {}
                 self._done(session, {**told, **unread}, plan)
 
@@ -132,14 +130,14 @@ class Erasing:
     def _deploy(self) -> None:
         """Let those who serve load what the registry has now, and learn on from states without the series."""
         parts, plan = self._parts, self._plan()
-        names = set(self._ids(plan))
+        names, objects = set(self._ids(plan)), list(plan.objects)
 
         def attempt() -> None:
             swap = parts.signals.memory.rewrite(lambda name, data: _state_without(name, data, plan.models, names))
             with parts.database.write() as session:
                 states = swap(session)
                 parts.models.deploy(session, [key for key, _ in plan.rewritten])
-                plan.objects += states
+                plan.objects = [*objects, *states]
                 self._done(session, {}, plan)
 
         again(attempt)
