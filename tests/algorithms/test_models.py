@@ -362,3 +362,20 @@ def test_what_a_living_model_learns_leaves_the_trained_one_as_it_was():
     assert trained.to_bytes() == before != living.to_bytes()
     assert not trained.state["times"].flags.writeable
     assert FleetModel.from_bytes(living.to_bytes()).alive().to_bytes() == living.to_bytes()
+
+
+@pytest.mark.parametrize("name", sorted(DETECTORS))
+def test_a_model_without_some_series_scores_the_others_bit_for_bit(name):
+    whole = model(name)
+    rest = whole.without({"пункт/2", "nobody"})
+    assert rest.series_ids == ("pump 1", "short", "empty")
+    assert (rest.trained["series"], whole.trained["series"]) == (3.0, 4.0)
+    stamps, values = history(30, 12.0)
+    for series_id in rest.series_ids:
+        rows = [np.full(30, one.row_of(series_id)) for one in (whole, rest)]
+        before, after = (one.score(rows[i], stamps, values) for i, one in enumerate((whole, rest)))
+        assert before.score.tobytes() == after.score.tobytes()
+    restored = FleetModel.from_bytes(rest.to_bytes())
+    assert "пункт".encode() not in rest.to_bytes()
+    assert restored.to_bytes() == rest.to_bytes()
+    assert FleetModel.from_bytes(whole.without(set(NAMES)).to_bytes()).series_ids == ()

@@ -180,3 +180,47 @@ def test_whoever_only_fetches_does_not_load_mlflow(mlflow_server: MlflowService,
         "print(len(data), 'mlflow' in sys.modules)"
     )
     assert run([sys.executable, "-c", program]).split() == [str(len(Trained(key).data)), "False"]
+
+
+def test_an_erased_model_leaves_neither_name_nor_artefact(open_registry: Open, key: ModelKey) -> None:
+    registry = open_registry()
+    other = ModelKey(Scope.SERIES, f"{key.name}-b")
+    runs = [registry.publish(Trained(key)) for _ in range(2)]
+    kept = registry.publish(Trained(other))
+    registry.erase(key, runs[:1])  # of the other run nobody told: it was never registered
+    stays = registry.erase(key, runs[:1])  # twice is as good as once
+    assert bool(stays) == isinstance(registry, MlflowServer)
+    client = registry._open()
+    assert versions(registry, key) == []
+    assert registered_name(key) not in [one.name for one in client.search_registered_models()]
+    assert registry.fetch(kept) == Trained(other).data
+    for run_id in runs:
+        with pytest.raises(Unavailable):
+            open_registry().fetch(run_id)
+        if isinstance(registry, MlflowServer):
+            told = client.get_run(run_id)
+            assert told.info.lifecycle_stage == "deleted"
+            assert key.name not in str(told.data.tags)
+    registry.check()
+
+
+def test_a_folder_keeps_no_byte_of_an_erased_name(tmp_path: Path) -> None:
+    registry, name = MlflowRegistry(tmp_path / "mlflow"), "ada-lovelace-1815"
+    run_id = registry.publish(Trained(ModelKey(Scope.SERIES, name), data=name.encode()))
+    files = [file for file in tmp_path.rglob("*") if file.is_file()]
+    assert any(name.encode() in file.read_bytes() for file in files)
+    registry.erase(ModelKey(Scope.SERIES, name), [run_id])
+    files = [file for file in tmp_path.rglob("*") if file.is_file()]
+    assert not any(name.encode() in file.read_bytes() for file in files)
+
+
+def test_an_artefact_is_replaced_with_its_tags(registry: Publisher, key: ModelKey) -> None:
+    run_id = registry.publish(Trained(key))
+    for data in (b"another", b"and another" * 5_000):
+        registry.replace(run_id, data, sha256_of(data), {"signed_by": "another key"})
+        assert registry.fetch(run_id) == data
+        (version,) = versions(registry, key)
+        for tags in (version.tags, registry._open().get_run(run_id).data.tags):
+            assert (tags["sha256"], tags["signed_by"]) == (sha256_of(data), "another key")
+    with pytest.raises(Unavailable):
+        registry.replace("0" * 32, b"", "", {})

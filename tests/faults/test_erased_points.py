@@ -11,6 +11,7 @@ from atalaia.core.errors import Stale, Unavailable
 from atalaia.core.points import Points
 from atalaia.kit.blobs import Blobs
 from atalaia.kit.database import Database
+from atalaia.kit.erasures import Subject
 from atalaia.signals.history import History
 from atalaia.signals.settings import SignalsSettings
 from tests.signals.builders import Place, columns, fresh_database, signals_in
@@ -152,7 +153,7 @@ def test_scrubbing_while_somebody_reads_says_so(tmp_path: Path) -> None:
 def place(tmp_path: Path) -> Iterator[Place]:
     rules = [{"where": "labels", "match": "user", "action": "hash"}]
     with signals_in(tmp_path, rules=rules) as place:
-        place.send(("a", 0, 1.0), ("b", 0, 1.0), ("c", 0, 1.0), ("user=x", 0, 1.0))
+        place.send(("a", 0, 1.0), ("b", 0, 1.0), ("c", 0, 1.0), ("user:x", 0, 1.0))
         with place.database.write() as session:
             place.signals.label(session, "a", {"user": SECRET, "site": "north"})
             place.signals.label(session, "b", {"site": "north"})
@@ -160,19 +161,18 @@ def place(tmp_path: Path) -> Iterator[Place]:
 
 
 @pytest.mark.parametrize(
-    ("asked", "found"),
+    ("kind", "value", "found"),
     [
-        (f"user={SECRET}", ["a"]),
-        ("site=north", ["a", "b"]),
-        ("c", ["c"]),
-        ("user=x", ["user=x"]),
-        ("site=", []),
-        ("=north", []),
-        ("nobody", []),
+        ("label", f"user:{SECRET}", ["a"]),
+        ("label", "site:north", ["a", "b"]),
+        ("series_id", "c", ["c"]),
+        ("series_id", "user:x", ["user:x"]),
+        ("label", "user:x", []),
+        ("series_id", "nobody", []),
     ],
 )
-def test_a_subject_is_found_by_label_or_id(place: Place, asked: str, found: list[str]) -> None:
+def test_a_subject_is_found_by_label_or_id(place: Place, kind: str, value: str, found: list[str]) -> None:
     with place.database.read() as session:
-        assert sorted(place.signals.subject(session, asked)) == found
-        pseudonym = f"user={place.signals.privacy.pseudonym(SECRET)}"
+        assert sorted(place.signals.subject(session, Subject(kind, value))) == found
+        pseudonym = Subject("label", f"user:{place.signals.privacy.pseudonym(SECRET)}")
         assert list(place.signals.subject(session, pseudonym)) == ["a"]

@@ -77,6 +77,12 @@ class Shelf:
     challengers: dict[ModelKey, Deployment] = field(default_factory=dict)
     is_down: bool = False
     revision: int = 0
+    removed: int = 0
+
+    def removals(self) -> int:
+        if self.is_down:
+            raise Unavailable("database_unavailable", "down")
+        return self.removed
 
     def promote(self, key: ModelKey, *members: str, mean: float = MEAN, points: int = 200) -> Deployment:
         """Put the next version of a model into Production."""

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from atalaia.core.errors import Unavailable
+from atalaia.core.models import ModelKey, Stage
 from atalaia.core.scores import Source
 from atalaia.kit.blobs import sha256_of
 from tests.kit.fakes import PATIENCE_S, in_threads, logged
-from tests.serving.builders import Clock, Place, damaged, fleet, series
+from tests.serving.builders import Clock, Place, damaged, fleet, model_of, series
 from tests.serving.conftest import OpenPlace
 
 A = series("a")
@@ -346,3 +347,54 @@ def test_the_folder_of_copies_may_vanish(place: Place) -> None:
     shutil.rmtree(place.blobs.root / "models")
     place.models.reload("a")
     assert place.copy_of(place.shelf.deployed[A]).exists()
+
+
+def remove(place: Place, key: ModelKey) -> None:
+    del place.shelf.deployed[key]
+    place.shelf.challengers.pop(key, None)
+    place.shelf.removed += 1
+
+
+def test_a_model_that_was_removed_answers_no_more(place: Place) -> None:
+    place.promote(A)
+    place.promote(series("b"))
+    pumps = place.promote(fleet("pumps"), "c", "d")
+    place.find("a")
+    place.shelf.deploy(place.shelf.train(fleet("pumps"), model_of("c", "d", mean=5.0)), Stage.STAGING)
+    place.models.refresh()
+    for key in (A, fleet("pumps")):
+        remove(place, key)
+    place.models.refresh()
+    assert [place.models.find(name) for name in ("a", "c", "d")] == [None] * 3
+    assert (place.models.challenger(fleet("pumps")), place.models.number_of(pumps.key)) == (None, None)
+    assert place.models.find("b") is not None
+    assert not any(place.models.is_deployed(name) for name in ("a", "c"))
+
+
+def test_a_series_that_comes_again_under_its_name_has_its_new_number(place: Place) -> None:
+    place.promote(fleet("pumps"), "c", "d")
+    old = place.known.number("c")
+    by_number = place.models.routes.columns.by_number
+    assert by_number[old] == place.models.routes.index_of["c"]
+    place.known.numbered["c"] = 99
+    place.shelf.removed += 1
+    place.models.refresh()
+    by_number = place.models.routes.columns.by_number
+    assert (by_number[old], by_number[99]) == (-1, place.models.routes.index_of["c"])
+    assert by_number[place.known.number("d")] == place.models.routes.index_of["d"]
+
+
+def test_a_version_that_was_written_anew_takes_over_under_its_number(place: Place) -> None:
+    before = place.promote(fleet("pumps"), "c", "d")
+    found = place.models.find("c")
+    assert found is not None
+    data = found[0].model.without({"d"}).to_bytes()
+    place.shelf.artefacts[before.run_id] = data
+    after = replace(before, sha256=sha256_of(data), size_bytes=len(data))
+    signed = place.shelf.signatures.sign(after.statement.encoded())
+    place.shelf.deploy(replace(after, signature=signed.text, signed_by=signed.key_id))
+    place.models.refresh()
+    again = place.models.find("c")
+    assert again is not None
+    assert (again[0].model.series_ids, again[0].deployment.number) == (("c",), before.number)
+    assert place.models.find("d") is None

@@ -28,6 +28,9 @@ class Source:
             raise Unavailable("database_unavailable", "down")
         return [deployment for deployment in self.known if deployment.revision > after_revision]
 
+    def removals(self) -> int:
+        return len(self.deployments())
+
     def version(self, key: ModelKey, number: int) -> Deployment | None:
         found = [d for d in self.deployments() if (d.key, d.number) == (key, number)]
         return found[0] if found else None

@@ -128,7 +128,7 @@ def test_a_model_that_comes_into_memory_after_the_states_finds_its_own(
     later = open_serving()
     later.shelf.__dict__.update(streaming.shelf.__dict__)
     later.known.numbered.update(streaming.known.numbered)
-    later.serving.restore(kept(streaming))
+    later.models.streams.restore(kept(streaming))
     later.models.refresh()
     assert_same(state_of(later), learnt(range(40)))
     (pupil,) = later.serving.pupils()  # what was scored between the two it has to learn

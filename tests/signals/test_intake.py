@@ -330,7 +330,7 @@ def test_stopping_keeps_what_waits_and_refuses_what_comes(place, intake):
 
 
 def test_stopping_twice_or_before_the_first_request_is_harmless(place):
-    intake = Intake(place.database, place.signals.history, Telemetry(), 1, lambda: None)
+    intake = Intake(place.database, place.signals.history, Telemetry(), 1, lambda: None, place.signals.catalogue)
     intake.stop()
     intake.stop()
     with pytest.raises(Unavailable):

@@ -1,6 +1,6 @@
 """A trained model of one fleet: a detector, what it learnt of each series, and how well."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import isfinite
@@ -105,6 +105,16 @@ class FleetModel:
         readiness = _readiness(detector, state["points"])
         metrics = _metrics(detector, trained, len(series_ids), readiness)
         return FleetModel(detector, tuple(series_ids), state, readiness, metrics)
+
+    def without(self, gone: Container[str]) -> "FleetModel":
+        """Return the same model without some series; the others are scored as before, bit for bit."""
+        kept = [row for row, name in enumerate(self.series_ids) if name not in gone]
+        rows = np.array(kept, np.int64)
+        state = {name: array[rows] for name, array in self.state.items()}
+        readiness = self.readiness[rows]
+        counts = {"series": float(len(rows)), "series_ready": float((readiness > 0).sum())}
+        names = tuple(self.series_ids[row] for row in kept)
+        return FleetModel(self.detector, names, state, readiness, {**self.trained, **counts})
 
     def score(self, rows: IntArray, timestamps: IntArray, values: FloatArray) -> Scores:
         """Return the scores of n points; `rows` are positions of series, see `row_of`.

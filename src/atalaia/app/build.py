@@ -12,6 +12,8 @@ from alembic.util.exc import CommandError
 from atalaia.app.backup import Site
 from atalaia.app.backup import schedule as backups
 from atalaia.app.entrance import Entrance, database_of
+from atalaia.app.erasure import Erasures, Parts
+from atalaia.app.erasure import work as erasures
 from atalaia.app.migrations import migrate
 from atalaia.app.settings import ROLES, Settings
 from atalaia.connectors.mlflow import MlflowRegistry, MlflowServer, Publisher
@@ -31,10 +33,12 @@ from atalaia.kit.threads import Loop
 from atalaia.kit.tracing import Tracing
 from atalaia.lifecycle import tasks as lifecycle_tasks
 from atalaia.lifecycle.deployments import DeploymentList
+from atalaia.lifecycle.erasure import ModelErasure
 from atalaia.lifecycle.service import Lifecycle
 from atalaia.serving.remembered import RememberedDeployments
 from atalaia.serving.service import Serving
 from atalaia.signals import tasks as signals_tasks
+from atalaia.signals.erasure import SeriesErasure
 from atalaia.signals.known import KnownSeries
 from atalaia.signals.memory import Memory
 from atalaia.signals.service import Signals
@@ -101,6 +105,7 @@ class Atalaia:
         )
         self.site = Site(settings, self.blobs)
         backups.watch(self.site, self.database, self.telemetry)
+        self.erasures = Erasures(self._parts_of_erasures())
         works = self._works()
         self.worker = Worker(self.database, self.queue, works, telemetry=self.telemetry, tracing=self.tracing)
         self.dispatcher = None if settings.broker_url is None else self._dispatcher(tuple(works))
@@ -188,7 +193,15 @@ class Atalaia:
             **signals_tasks.works(self.signals, self.queue, self.outbox),
             **lifecycle_tasks.works(self.lifecycle),
             **backups.works(self.site),
+            **erasures.works(self.erasures.parts),
         }
+
+    def _parts_of_erasures(self) -> Parts:
+        at = (self.database, self.blobs, self.outbox, self.queue, self.privacy, self.signatures)
+        models = ModelErasure(self.database, self.blobs, self.signatures, self.registry)
+        return Parts(
+            self.settings, *at, self.signals, SeriesErasure(self.signals), models, self.serving.models.refresh
+        )
 
     def _dispatcher(self, kinds: tuple[str, ...]) -> Dispatcher:
         assert self.settings.broker_url is not None

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 
 from atalaia import __version__
 from atalaia.app.build import Atalaia, build
+from atalaia.app.erasure.api import privacy_router
 from atalaia.app.settings import Settings
 from atalaia.connectors.prometheus import RemoteWriteDoor, WriteLimits, write_router
 from atalaia.core.errors import AtalaiaError, Missing, Unavailable
@@ -190,6 +191,7 @@ def _control_plane(atalaia: Atalaia) -> list[APIRouter]:
         jobs_router(*jobs, "/api/v1/training/jobs", (TRAINING,)),
         jobs_router(*jobs, "/api/v1/jobs"),
         audit_router(atalaia.database),
+        privacy_router(atalaia.database, atalaia.erasures),
         lifecycle_api.training_router(atalaia.lifecycle),
         lifecycle_api.models_router(atalaia.lifecycle, fleet_of),
         lifecycle_api.deployments_router(atalaia.lifecycle, fleet_of),

@@ -104,6 +104,7 @@ PROBLEMS: dict[str, tuple[Kind, str]] = {
         "Predictions must be kept (`audit.required`), and cannot be right now.",
     ),
     "broker_unavailable": (Kind.UNAVAILABLE, "RabbitMQ does not answer; jobs wait in the database meanwhile."),
+    "series_erased": (Kind.UNAVAILABLE, "A series was erased a moment ago; sent again, it is a new one."),
     "not_ready": (Kind.UNAVAILABLE, "The service is still starting."),
     "issuer_unavailable": (Kind.UNAVAILABLE, "The issuer of foreign tokens cannot be asked for its keys."),
     "not_scored": (Kind.UNAVAILABLE, "The points were not scored in the time that was given."),

@@ -12,7 +12,7 @@ sooner. A handler that takes longer than the lease may meet itself in another pr
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -25,6 +25,7 @@ from atalaia.core.errors import AtalaiaError
 from atalaia.core.facts import FACTS, Fact
 from atalaia.kit.database import AutoId, Database, Table, after_commit, insert_missing
 from atalaia.kit.leases import Lease
+from atalaia.kit.mentions import Mentions
 
 _log = structlog.get_logger(__name__)
 _BATCH = 200
@@ -123,6 +124,15 @@ class Outbox:
     def release(self) -> None:
         """Let another process deliver at once."""
         self._lease.release()
+
+    def erase(self, session: Session, names: Sequence[str]) -> int:
+        """Delete the facts that name one of `names`, whether they were delivered or not; return how many."""
+        ids = [key[0] for key in Mentions(names).rows(session, (OutboxRow.id,), (OutboxRow.payload,))]
+        for start in range(0, len(ids), _BATCH):
+            some = ids[start : start + _BATCH]
+            session.execute(delete(ReceiptRow).where(ReceiptRow.fact_id.in_(some)))
+            session.execute(delete(OutboxRow).where(OutboxRow.id.in_(some)))
+        return len(ids)
 
     def forget(self, session: Session, older_than_us: int) -> None:
         """Delete delivered facts older than the given moment, with their receipts."""

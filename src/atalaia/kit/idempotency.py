@@ -5,7 +5,7 @@ itself. (After the IETF draft draft-ietf-httpapi-idempotency-key-header-07.)
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import JSON, BigInteger, String, delete
@@ -14,6 +14,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from atalaia.core.clock import now_us
 from atalaia.core.errors import Fault, Invalid
 from atalaia.kit.database import Table, serialize
+from atalaia.kit.mentions import Mentions
 
 
 class IdempotencyRow(Table):
@@ -54,6 +55,16 @@ def once(
     row = IdempotencyRow(key=key, route=route, fingerprint=fingerprint, answer=answer, created_at=now_us())
     session.add(row)
     return answer
+
+
+def erase_keys(session: Session, names: Sequence[str]) -> int:
+    """Delete the answers that name one of `names`; return how many."""
+    key = (IdempotencyRow.key, IdempotencyRow.route)
+    found = Mentions(names).rows(session, key, (*key, IdempotencyRow.answer))
+    for used, route in found:
+        same = (IdempotencyRow.key == used, IdempotencyRow.route == route)
+        session.execute(delete(IdempotencyRow).where(*same))
+    return len(found)
 
 
 def forget_keys(session: Session, older_than_us: int) -> None:

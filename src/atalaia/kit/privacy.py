@@ -81,6 +81,7 @@ class Privacy:
 
     def __init__(self, settings: PrivacySettings, folder: Path) -> None:
         self._settings = settings
+        self._folder = folder
         self._of_labels = [rule for rule in settings.rules if rule.where == "labels"]
         self._of_ids = [rule for rule in settings.rules if rule.where == "series_id"]
         self._of_notes = [rule for rule in settings.rules if rule.where == "notes"]
@@ -103,6 +104,11 @@ class Privacy:
             raise Invalid("invalid_settings", "no rule of `privacy.rules` hashes: there are no pseudonyms")
         digest = hmac.new(self._secret, value.encode("utf-8", "surrogatepass"), sha256).hexdigest()
         return PREFIX + digest[:_DIGITS]
+
+    def keyed(self, value: str) -> str:
+        """Return the HMAC-SHA256 of a value in hexadecimal, by the secret of the site, which is made if need be."""
+        secret = self._secret or _secret(self._settings.secret_file, self._folder)
+        return hmac.new(secret, b"erasure " + value.encode("utf-8", "surrogatepass"), sha256).hexdigest()
 
     def known_as(self, value: str) -> list[str]:
         """Return as what a value may have been kept: itself, and its pseudonym where there are any."""

@@ -16,6 +16,11 @@ class DeploymentList:
         with self._database.read() as session:
             return store.deployments_after(session, after_revision)
 
+    def removals(self) -> int:
+        """Return how often models were removed; what is gone is among no changes."""
+        with self._database.read() as session:
+            return store.removals(session)
+
     def version(self, key: ModelKey, number: int) -> Deployment | None:
         """Return one version, wherever it stands, None when there is none."""
         with self._database.read() as session:

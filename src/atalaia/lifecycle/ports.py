@@ -82,6 +82,22 @@ class Registry(Protocol):
         ...
 
 
+class Eraser(Protocol):
+    """The registry, as whoever erases needs it."""
+
+    def fetch(self, run_id: str) -> bytes:
+        """Return the artefact of a run, or raise `Unavailable`."""
+        ...
+
+    def erase(self, key: ModelKey, run_ids: Sequence[str]) -> str:
+        """Remove a model, its runs and their artefacts; say what stays nevertheless. Twice is as good as once."""
+        ...
+
+    def replace(self, run_id: str, data: bytes, sha256: str, tags: Mapping[str, str]) -> None:
+        """Put another artefact in the place of that of a run."""
+        ...
+
+
 class Activity(Protocol):
     """What was asked of the models that serve."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Boolean, ForeignKey, Integer, String, or_, select, update
+from sqlalchemy import JSON, BigInteger, Boolean, ForeignKey, Integer, String, delete, or_, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from atalaia.core.clock import from_us
@@ -11,6 +11,7 @@ from atalaia.core.models import Deployment, ModelKey, ModelVersion, Stage, State
 from atalaia.kit.database import Table, insert_missing
 
 _CHUNK = 500
+_REMOVALS = 2
 
 
 class ModelRow(Table):
@@ -84,7 +85,7 @@ class WaveFleetRow(Table):
 
 
 class RevisionRow(Table):
-    """Counts the changes of deployments; its one row is also the lock that orders them."""
+    """Counts the changes of deployments; its row also orders them. A second row counts removals."""
 
     __tablename__ = "deployment_revision"
 
@@ -126,6 +127,25 @@ def next_revision(session: Session) -> int:
     session.execute(update(RevisionRow).where(RevisionRow.id == 1).values(value=RevisionRow.value + 1))
     query = select(RevisionRow.value).where(RevisionRow.id == 1)
     return session.scalars(query).one()
+
+
+def count_removal(session: Session) -> None:
+    """Let those who serve know that models are gone: what is gone has no revision."""
+    insert_missing(session, RevisionRow, [{"id": _REMOVALS, "value": 0}], ("id",))
+    counted = update(RevisionRow).where(RevisionRow.id == _REMOVALS)
+    session.execute(counted.values(value=RevisionRow.value + 1))
+
+
+def removals(session: Session) -> int:
+    """Return how often models were removed."""
+    return session.scalar(select(RevisionRow.value).where(RevisionRow.id == _REMOVALS)) or 0
+
+
+def remove_model(session: Session, key: str) -> None:
+    """Delete a model, its versions, and its part in waves."""
+    session.execute(delete(WaveFleetRow).where(WaveFleetRow.key == key))
+    session.execute(delete(VersionRow).where(VersionRow.key == key))
+    session.execute(delete(ModelRow).where(ModelRow.key == key))
 
 
 def versions_of(session: Session, keys: Sequence[str]) -> list[VersionRow]:

@@ -102,6 +102,13 @@ class ModelCache:
                 dropped += self._make_room(key)
             return dropped
 
+    def remove(self, key: ModelKey) -> Loaded | None:
+        """Let a model go; return it if it was there."""
+        with self._lock:
+            found = self._models.get(key)
+            self._drop(key)
+            return found
+
     def hit_rate(self) -> float:
         """Return the share of the lookups that found their model, of those since it was asked five minutes ago.
 

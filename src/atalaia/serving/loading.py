@@ -6,6 +6,7 @@ The deployments are known by heart: which model is in Production, which challeng
 import threading
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 import numpy as np
 import structlog
@@ -13,7 +14,7 @@ import structlog
 from atalaia.algorithms.detectors import DETECTORS
 from atalaia.algorithms.detectors.protocol import Streaming
 from atalaia.algorithms.models import FleetModel
-from atalaia.core.errors import AtalaiaError
+from atalaia.core.errors import AtalaiaError, Unavailable
 from atalaia.core.models import Deployment, ModelKey, Scope, Stage
 from atalaia.core.points import IntArray
 from atalaia.serving.artefacts import Artefacts
@@ -59,6 +60,7 @@ class Models:
         self._awaited: dict[tuple[ModelKey, Stage], Deployment] = {}
         self._unnumbered: set[str] = set()
         self._revision = 0
+        self._removals: int | None = None
         self.routes = Routes()
         self.streams = Streams(self.routes)
         self.cache = ModelCache(settings.cache_bytes)
@@ -71,8 +73,39 @@ class Models:
         """
         # Whoever looks for a model does not wait for the database; of those who ask it, one goes after the other.
         with self._asking:
+            removals = self._known_removals()
+            is_first = self._removals is None and not self._revision
             changed = self._source.deployments(self._revision)
-            return self._refreshed(changed)
+            is_changed = self._refreshed(changed)
+            if removals is not None and removals != self._removals:
+                if not is_first:
+                    self._forget()
+                self._removals = removals
+            return is_changed
+
+    def _known_removals(self) -> int | None:
+        with suppress(Unavailable):
+            return self._source.removals()
+        return None  # what serves is what a file remembers; it is held against the database once that is back
+
+    def _forget(self) -> None:
+        """Let go of models that were removed, and learn anew by which numbers series are known."""
+        there = {deployment.key for deployment in self._source.deployments()}
+        known = self._catalogue.numbers(list(self.routes.names))
+        with self._lock:
+            self._remove([key for key in self._deployed if key not in there])
+            self.routes.renumber(known)
+            self._unnumbered = set(self.routes.names) - known.keys()
+
+    def _remove(self, keys: Sequence[ModelKey]) -> None:
+        for key in keys:
+            del self._deployed[key]
+            for stage in Stage:
+                self._awaited.pop((key, stage), None)
+            gone = [loaded for loaded in (self.cache.remove(key), self._challengers.pop(key, None)) if loaded]
+            changes = [self._vacant(CHAMPION, [key.name], NO_MODEL)] if key.scope is Scope.SERIES else []
+            self.routes.swap([*(self._leaving(loaded) for loaded in gone), *changes])
+            self._drop(gone)
 
     def _refreshed(self, changed: Sequence[Deployment]) -> bool:
         with self._lock:
@@ -212,8 +245,12 @@ class Models:
                 ):  # it takes over from the fleet's, even if it can't load
                     self.routes.swap([self._vacant(CHAMPION, [key.name], NOT_LOADED)])
                     continue
-                if known is not None and known.number == deployment.number:
-                    continue
+                if (
+                    known is not None
+                    and known.statement == deployment.statement
+                    and known.number == deployment.number
+                ):
+                    continue  # an erasure gives a version another artefact
                 if key.scope is Scope.SERIES and is_lazy and not self.cache.holds(key):
                     self._awaited.pop((key, Stage.PRODUCTION), None)
                     continue  # whoever asks for it finds the new version

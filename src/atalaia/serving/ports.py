@@ -14,6 +14,10 @@ class Deployments(Protocol):
         """Return the deployments that changed after a revision, oldest change first."""
         ...
 
+    def removals(self) -> int:
+        """Return how often models were removed; what is gone is among no changes."""
+        ...
+
     def version(self, key: ModelKey, number: int) -> Deployment | None:
         """Return one version, wherever it stands, None when there is none."""
         ...

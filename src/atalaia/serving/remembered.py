@@ -69,14 +69,19 @@ class RememberedDeployments:
             _log.warning("deployments_remembered", count=len(found), path=str(self._path))
             return found
         with self._lock:
+            before = dict(self._known)
             if not after_revision:
                 self._known.clear()
-            self._is_stale = self._is_stale or bool(changed) or not self._is_told
             self._learn(changed)
+            self._is_stale = self._is_stale or self._known != before or not self._is_told
             self._is_told = True
             if self.writes and self._is_stale and time.monotonic() >= self._write_at:
                 self._keep()
         return changed
+
+    def removals(self) -> int:
+        """Return how often models were removed."""
+        return self._source.removals()
 
     def version(self, key: ModelKey, number: int) -> Deployment | None:
         """Return one version, wherever it stands, None when there is none."""

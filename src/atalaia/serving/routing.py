@@ -230,6 +230,12 @@ class Routes:
             by_number[wanted] = indexes
             self.columns = self.columns.with_numbers(by_number)
 
+    def renumber(self, numbers: Mapping[str, int]) -> None:
+        """Learn by which numbers series are known, and forget all other numbers."""
+        with self._lock:
+            self.columns = self.columns.with_numbers(np.full_like(self.columns.by_number, -1))
+            self.number(numbers)
+
     def numbered(self, key: ModelKey, version: int) -> int:
         """Return the number by which `Columns.versions` knows a version of a model."""
         with self._lock:

@@ -262,7 +262,11 @@ class Serving:
         return self.models.streams.states()
 
     def restore(self, states: Mapping[str, Callable[[], bytes]]) -> None:
-        """Take back what streaming models had learnt; those that come into memory later find it too."""
+        """Take back what streaming models had learnt; those that come into memory later find it too.
+
+        Models first: a state is only taken by the artefact that it is of.
+        """
+        self.models.refresh()
         self.models.streams.restore(states)
 
     def reload(self, series_id: str) -> Reloaded:

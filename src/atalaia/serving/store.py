@@ -4,7 +4,7 @@ The counts of 4,096 series are one row: at 285,000 series an hour is 70 rows.
 """
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,6 +62,22 @@ def scored_since(session: Session, since_us: int) -> dict[int, Counts]:
     for page, packed in session.execute(query).tuples():
         found[page] = _unpacked(packed) + found.get(page, 0)
     return found
+
+
+def erase_counts(session: Session, numbers: Sequence[int]) -> int:
+    """Set what was scored of some series to nothing; return how many hours had anything."""
+    serialize(session, "scored hours")
+    rows: list[dict[str, int | bytes]] = []
+    for page in sorted({number // PAGE for number in numbers}):
+        places = [number % PAGE for number in numbers if number // PAGE == page]
+        query = select(ScoredRow.hour, ScoredRow.counts).where(ScoredRow.page == page)
+        for hour, packed in session.execute(query).tuples():
+            counts = _unpacked(packed).copy()
+            if counts[places].any():
+                counts[places] = 0
+                rows.append({"page": page, "hour": hour, "counts": zlib.compress(counts.tobytes(), 1)})
+    upsert(session, ScoredRow, rows, ("page", "hour"))
+    return len(rows)
 
 
 def forget_counts(session: Session, older_than_us: int) -> None:

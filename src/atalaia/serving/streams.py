@@ -41,7 +41,8 @@ class Streams:
         name = _name(deployment)
         live = self._live.get(name)
         if live is None or not _alike(live, model):
-            live = self._live[name] = self._brought_back(name, model) or model.alive()
+            known = _narrowed(live, model) or self._brought_back(name, model)
+            live = self._live[name] = known or model.alive()
         if all(loaded.model is not live for loaded in self._models()):
             self._taught.discard(name)
         return live
@@ -155,6 +156,15 @@ def _detector(loaded: Loaded) -> Streaming:
 
 def _alike(one: FleetModel, other: FleetModel) -> bool:
     return one.series_ids == other.series_ids and one.detector == other.detector
+
+
+def _narrowed(live: FleetModel | None, model: FleetModel) -> FleetModel | None:
+    """Return what a model has learnt of those series that are left, when an erasure took others out of it."""
+    if live is None or live.detector != model.detector:
+        return None
+    gone = set(live.series_ids).difference(model.series_ids)
+    rest = live.without(gone) if gone and len(gone) < len(live.series_ids) else None
+    return rest if rest is not None and _alike(rest, model) else None
 
 
 def _name(deployment: Deployment) -> str:

@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from atalaia.core.clock import now_us
-from atalaia.core.errors import Broken, Stale
+from atalaia.core.errors import AtalaiaError, Broken, Stale
 from atalaia.core.ids import new_id
 from atalaia.core.points import FloatArray, NumberArray, Points
 from atalaia.kit.arrow import Footer, Span, points_to_parquet, read_all, read_footer, read_series
@@ -114,6 +114,13 @@ class Blocks:
         rest = points.take(~np.isin(points.series, numbers))
         gone = len(points) - len(rest)
         return gone, self.write(rest, block.bucket, block.sequence) if gone and len(rest) else None
+
+    def holds(self, key: str, numbers: NumberArray) -> bool:
+        """Say whether a stored object, named by the manifest or not, holds points of the series."""
+        try:
+            return bool(np.isin(read_all(self._blobs.local(key)).series, numbers).any())
+        except (FileNotFoundError, AtalaiaError):  # swept meanwhile, or not whole: then it is no block
+            return False
 
     def divided(self, blocks: Sequence[Held], max_rows: int, report: Report = unheard) -> list[BlockRow]:
         """Write the points of wide blocks (oldest first) bucket by bucket, so that memory holds few of them.

@@ -26,13 +26,21 @@ MAX_LABELS = 64
 class Catalogue:
     """Finds series by id and numbers new ones.
 
-    Numbers of known series are kept in memory; they never change.
+    Numbers of known series are kept in memory; they never change. Those of series that were erased are dropped as
+    soon as this process hears of it: a name that comes again is a new series.
+
+    Attributes
+    ----------
+    erasures
+        Up to which erasure it has heard.
     """
 
     def __init__(self, settings: SignalsSettings) -> None:
         self._settings = settings
         self._numbers: dict[str, int] = {}
         self._highest = 0
+        self.erasures = 0
+        self._erased: NumberArray = np.empty(0, np.int32)
         self._lock = threading.Lock()
 
     def known(self, series_ids: Sequence[str]) -> NumberArray | None:
@@ -42,6 +50,18 @@ class Catalogue:
             return np.fromiter((known[series_id] for series_id in series_ids), np.int32, len(series_ids))
         except KeyError:
             return None
+
+    def erased(self, session: Session) -> NumberArray:
+        """Return the numbers of all series that were erased, sorted, as the database has them now."""
+        fresh = store.erased_since(session, self.erasures)
+        if fresh:
+            with self._lock:
+                numbers = [number for number, _ in fresh]
+                self._erased = np.union1d(self._erased, np.array(numbers, np.int32))
+                gone = set(self._erased.tolist())
+                self._numbers = {name: number for name, number in self._numbers.items() if number not in gone}
+                self.erasures = max(erasure for _, erasure in fresh)
+        return self._erased
 
     def check_numbers(self, session: Session, numbers: NumberArray) -> None:
         """Refuse numbers that stand for no series.
@@ -57,7 +77,7 @@ class Catalogue:
         if int(numbers.max()) > highest:
             highest = store.highest_number(session)
             after_commit(session, lambda: self._reach(highest))  # until then, its series may come to nothing
-        bad = (numbers < 1) | (numbers > highest)
+        bad = (numbers < 1) | (numbers > highest) | np.isin(numbers, self.erased(session))
         if bool(bad.any()):
             place = int(np.argmax(bad))
             detail = f"no series has the number {int(numbers[place])}; POST /api/v1/series/resolve tells numbers"
@@ -83,6 +103,7 @@ class Catalogue:
         Invalid
             When an id cannot name a series; the fault is `pointer` with its place for ``{}``.
         """
+        self.erased(session)
         numbers = self.known(series_ids)
         if numbers is not None:
             return numbers, 0
@@ -102,7 +123,8 @@ class Catalogue:
         if missing:
             self._add(session, missing, labels)
             fresh.update(store.numbers_of(session, missing))
-        after_commit(session, lambda: self._learn(fresh))
+        heard = self.erasures
+        after_commit(session, lambda: self._learn(fresh, heard))
         numbers = np.array([known.get(s) or fresh[s] for s in series_ids], np.int32)
         return numbers, len(missing)
 
@@ -229,9 +251,10 @@ class Catalogue:
         else:
             row.source = source if source == "hand" else row.source
 
-    def _learn(self, numbers: dict[str, int]) -> None:
+    def _learn(self, numbers: dict[str, int], heard: int) -> None:
         with self._lock:
-            self._numbers.update(numbers)
+            if heard == self.erasures:  # else one of them may have been erased since; they are found again
+                self._numbers.update(numbers)
 
     def _reach(self, highest: int) -> None:
         with self._lock:

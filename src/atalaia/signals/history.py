@@ -119,6 +119,7 @@ class History:
 
         def swap(session: Session) -> dict[str, Any]:
             serialize(session, "tail to blocks")
+            store.check_unchanged(session, batches)
             if horizon is not None and (self.horizon(session) or 0) < horizon:
                 raise Stale("lease_lost", "these batches are needed in the tail again")
             store.remove_batches(session, ids)
@@ -209,6 +210,31 @@ class History:
             return {**told, "points_erased": points, "blobs_erased": [block.key for block in old]}
 
         return swap
+
+    def strip(self, session: Session, numbers: Sequence[int]) -> dict[str, Any]:
+        """Take the points of some series out of the tail; a compaction that has read them will not commit."""
+        wanted = np.array(numbers, np.int32)
+        serialize(session, "tail to blocks")
+        serialize(session, "tail")
+        points = batches = 0
+        for tail_id, data in store.batches(session, store.tail_ids(session, 0, _FOR_EVER)):
+            held = points_from_ipc(data)
+            rest = held.take(~np.isin(held.series, wanted))
+            if len(rest) < len(held):
+                points, batches = points + len(held) - len(rest), batches + 1
+                store.replace_batch(session, tail_id, len(rest), points_to_ipc(rest) if len(rest) else None)
+        return {"tail_points_erased": points, "tail_batches_rewritten": batches}
+
+    def strays(self, numbers: Sequence[int]) -> list[str]:
+        """Return stored blocks that the manifest does not name, and that hold points of some series.
+
+        Those of whoever was overtaken while writing them; what they were made of is gone, so nobody will name them.
+        """
+        wanted = np.unique(np.array(numbers, np.int32))
+        with self._database.read() as session:
+            named = store.block_keys(session)
+        keys = [blob.key for blob in self._blobs.list(FOLDER) if blob.key not in named]
+        return [key for key in keys if self._blocks.holds(key, wanted)]
 
     def sweep(self) -> int:
         """Delete stored blocks that the manifest does not name and that are old enough; return how many."""

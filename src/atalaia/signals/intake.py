@@ -11,19 +11,24 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
+import numpy as np
 import structlog
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from atalaia.core.errors import AtalaiaError, Broken, Busy, Unavailable
-from atalaia.core.points import Points
+from atalaia.core.points import NumberArray, Points
 from atalaia.kit.database import Database, after_commit, savepoint
+from atalaia.kit.postgres import Collided
 from atalaia.kit.telemetry import Telemetry
+from atalaia.signals.catalogue import Catalogue
 from atalaia.signals.history import History
 
 _TOGETHER_POINTS = 500_000
+_ERASED = "series_erased"
 POINT_BYTES = 24
 """Memory of a point that waits."""
 _log = structlog.get_logger(__name__)
@@ -68,13 +73,20 @@ class Intake:
     """
 
     def __init__(
-        self, database: Database, history: History, telemetry: Telemetry, max_bytes: int, kept: Callable[[], None]
+        self,
+        database: Database,
+        history: History,
+        telemetry: Telemetry,
+        max_bytes: int,
+        kept: Callable[[], None],
+        catalogue: Catalogue,
     ) -> None:
         self._database = database
         self._history = history
         self._telemetry = telemetry
         self._max_bytes = max_bytes
         self._kept = kept
+        self._catalogue = catalogue
         self._waiting: deque[Delivery] = deque()
         self._nbytes = 0
         self._changed = threading.Condition()
@@ -163,9 +175,10 @@ class Intake:
         told: list[tuple[Delivery, Kept]] = []
         refused: list[tuple[Delivery, AtalaiaError]] = []
         parts: list[Points] = []
+        erased = cache(lambda: self._catalogue.erased(session))  # asked once there are points
         for delivery in together:
             try:
-                points, answer = _prepared(session, delivery)
+                points, answer = _prepared(session, delivery, erased)
             except Exception as error:
                 if _is_of_all(error):
                     raise
@@ -177,22 +190,37 @@ class Intake:
         if parts:
             self._history.append(session, Points.concat(parts) if len(parts) > 1 else parts[0])
             after_commit(session, self._kept)
+            if not self._database.is_sqlite:  # there a series may have been erased since; from here on none is
+                looked = erased()
+                if len(self._catalogue.erased(session)) != len(looked):
+                    raise Collided("database_busy", "a series was erased meanwhile")
         return told, refused, sum(map(len, parts))
 
 
-def _prepared(session: Session, delivery: Delivery) -> tuple[Points | None, Kept]:
+def _prepared(
+    session: Session, delivery: Delivery, erased: Callable[[], NumberArray]
+) -> tuple[Points | None, Kept]:
     if not delivery.can_fail:
-        return delivery.prepare(session)
+        return _checked(delivery.prepare(session), erased)
     with savepoint(session):
-        prepared = delivery.prepare(session)
+        prepared = _checked(delivery.prepare(session), erased)
         session.flush()
         return prepared
+
+
+def _checked(prepared: tuple[Points | None, Kept], erased: Callable[[], NumberArray]) -> tuple[Points | None, Kept]:
+    """Return what was prepared, unless it would bring a series back that was erased after its number was learnt."""
+    points = prepared[0]
+    if points is not None and len(gone := erased()) and bool(np.isin(points.series, gone).any()):
+        detail = "a series among them was erased a moment ago; send them again, and it is a new one"
+        raise Unavailable(_ERASED, detail, retry_after_s=1)
+    return prepared
 
 
 def _is_of_all(error: Exception) -> bool:
     """Say whether an error is of the database or the disk, and so of all that are kept together."""
     is_database = isinstance(error, SQLAlchemyError) and not isinstance(error, IntegrityError | DataError)
-    return is_database or isinstance(error, Unavailable)
+    return is_database or (isinstance(error, Unavailable) and error.code != _ERASED)
 
 
 def _broken() -> Broken:

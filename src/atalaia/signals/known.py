@@ -22,7 +22,9 @@ class KnownSeries:
 
     def statistics(self, series_id: str) -> Statistics | None:
         """Return the running statistics of a series, None when it is unknown."""
-        query = select(catalogue.SeriesRow).where(catalogue.SeriesRow.series_id == series_id)
+        query = select(catalogue.SeriesRow).where(
+            catalogue.SeriesRow.series_id == series_id, catalogue.SeriesRow.erased.is_(None)
+        )
         with self._database.read() as session:
             row = session.scalar(query)
             if row is None:

@@ -5,18 +5,21 @@ only needs to know.
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 
+import numpy as np
 import structlog
 from sqlalchemy.orm import Session
 
-from atalaia.core.errors import AtalaiaError, Unavailable
+from atalaia.core.errors import AtalaiaError, Broken, Missing, Stale, Unavailable
 from atalaia.core.ids import new_id
+from atalaia.core.points import NumberArray
 from atalaia.kit.blobs import Blobs
 from atalaia.kit.database import Database, serialize
 from atalaia.signals.ports import Scorer
-from atalaia.signals.statistics import StatisticsColumns, StoredStatistics
+from atalaia.signals.statistics import PAGE, StatisticsColumns, StoredStatistics
 from atalaia.signals.store import follower as store
 
 FOLDER = "memory"
@@ -162,6 +165,81 @@ class Memory:
             self._blobs.delete(key)
         self._replaced = [before[name].key for name in [*saved, *gone] if name in before]
         return sum(map(len, fresh.values()))
+
+    def without(self, numbers: NumberArray) -> Callable[[Session], list[str]]:
+        """Store the statistics without those of some series; return what swaps them in, and tells the old objects.
+
+        Whoever follows begins anew from them: what it has in memory, and a round that it scores, are given up.
+        """
+        with self._database.read() as session:
+            before = store.parts(session, _PAGE)
+        pages = {f"{_PAGE}{page:05d}": page for page in np.unique(numbers // PAGE).tolist()}
+        saved: dict[str, store.Part] = {}
+        old: list[str] = []
+        for name in pages.keys() & before.keys():
+            columns = StatisticsColumns()
+            try:
+                columns.put_page(pages[name], self._blobs.get(before[name].key, before[name].sha256))
+            except (Missing, Broken):  # whoever follows will see that too, and learn all of it anew
+                old.append(before[name].key)
+                continue
+            columns.blank(numbers)
+            blob = self._blobs.put(f"{FOLDER}/{new_id('mem')}.npz", columns.page_bytes(pages[name]))
+            saved[name] = store.Part(blob.key, blob.sha256)
+
+        def swap(session: Session) -> list[str]:
+            store.unseat(session)
+            now = store.parts(session, _PAGE)
+            if any(now.get(name) != before.get(name) for name in pages):
+                raise Stale("lease_lost", "the statistics were stored anew meanwhile")
+            store.save_parts(session, saved, ())
+            return [*old, *(before[name].key for name in saved)]
+
+        return swap
+
+    def rewrite(self, change: Callable[[str, bytes], bytes | None]) -> Callable[[Session], list[str]]:
+        """Store states of streaming models anew as `change` says, given name and state; None removes one.
+
+        Returns what swaps them in, as `without` does; it tells all objects that nothing names any more.
+        """
+        with self._database.read() as session:
+            before = store.parts(session, _MODEL)
+        saved: dict[str, store.Part] = {}
+        gone: list[str] = []
+        for name, part in before.items():
+            try:
+                data = self._blobs.get(part.key, part.sha256)
+            except (Missing, Broken):
+                gone.append(name)
+                continue
+            changed = change(name[len(_MODEL) :], data)
+            if changed is None:
+                gone.append(name)
+            elif changed != data:
+                blob = self._blobs.put(f"{FOLDER}/{new_id('mem')}.npz", changed)
+                saved[name] = store.Part(blob.key, blob.sha256)
+
+        def swap(session: Session) -> list[str]:
+            store.unseat(session)
+            if store.parts(session, _MODEL) != before:
+                raise Stale("lease_lost", "states were stored anew meanwhile")
+            store.save_parts(session, saved, gone)
+            # While nobody follows, what is not named never will be: whoever wrote it does not commit any more.
+            named = {part.key for part in store.parts(session).values()}
+            return [blob.key for blob in self._blobs.list(FOLDER) if blob.key not in named]
+
+        return swap
+
+    def strays(self, words: Sequence[bytes]) -> list[str]:
+        """Return the keys of stored pieces that nothing names, and that hold one of some words."""
+        with self._database.read() as session:
+            named = {part.key for part in store.parts(session).values()}
+        found: list[str] = []
+        for key in [blob.key for blob in self._blobs.list(FOLDER) if blob.key not in named]:
+            with suppress(Missing):
+                data = self._blobs.get(key)
+                found += [key] if any(word in data for word in words) else []
+        return found
 
     def sweep(self, before_s: float) -> int:
         """Delete stored pieces that nothing names and that were written before a moment; return how many."""

@@ -15,6 +15,7 @@ from atalaia.core.series import Fleet, Series, Statistics
 from atalaia.kit.blobs import Blobs
 from atalaia.kit.cursors import decode_cursor, encode_cursor, page_of
 from atalaia.kit.database import Database, after_commit
+from atalaia.kit.erasures import Subject
 from atalaia.kit.facts import Outbox
 from atalaia.kit.notes import note as write_note
 from atalaia.kit.privacy import Privacy
@@ -58,7 +59,7 @@ class Signals:
         self.memory = memory
         self.history.horizon = memory.horizon
         self.scoring = Scoring(database, outbox, scorer, self.memory, self.history, settings, telemetry)
-        self.intake = Intake(database, self.history, telemetry, settings.intake_bytes, self._kept)
+        self.intake = Intake(database, self.history, telemetry, settings.intake_bytes, self._kept, self.catalogue)
         self.follower = Loop("scoring", self.scoring.drain, every_s=0.5, pause_s=settings.score_pause_s)
         self._outbox = outbox
         self._scorer = scorer
@@ -170,16 +171,15 @@ class Signals:
         }
         return self._series(session, self.catalogue.label(session, series_id, hidden))
 
-    def subject(self, session: Session, asked: str) -> dict[str, int]:
-        """Return ids and numbers of the series of a subject: ``label=value``, or the id of one series.
-
-        A value that was replaced by a pseudonym is found by either.
-        """
-        found = catalogue.numbers_of(session, self.privacy.known_as(asked))
-        name, separator, value = asked.partition("=")
+    def subject(self, session: Session, asked: Subject) -> dict[str, int]:
+        """Return ids and numbers of the series of a subject; what became a pseudonym is found by either."""
+        if asked.kind == "series_id":
+            return catalogue.numbers_of(session, self.privacy.known_as(asked.value))
+        name, _, value = asked.value.partition(":")
         known = self.privacy.known_as(value)
+        found: dict[str, int] = {}
         after: str | None = None
-        while name and separator and value:
+        while True:
             rows = catalogue.series_page(session, after=after, limit=_LABEL_ROWS, fleet_id=None, prefix=None)
             found |= {row.series_id: row.number for row in rows if row.labels.get(name) in known}
             if len(rows) < _LABEL_ROWS:

@@ -61,6 +61,20 @@ class StatisticsColumns:
         self._grow(int(numbers.max()) + 1)
         return fold(self.running, numbers, timestamps, values)
 
+    def blank(self, numbers: NumberArray) -> None:
+        """Forget what is known of some series."""
+        known = numbers[numbers < len(self.received)]
+        nothing = Running.empty(1)
+        for name in _COLUMNS:
+            getattr(self.running, name)[known] = getattr(nothing, name)[0]
+        self.received[known] = 0
+
+    def page_bytes(self, page: int) -> bytes:
+        """Return a page as it is stored."""
+        rows = slice(page * PAGE, (page + 1) * PAGE)
+        columns: dict[str, NDArray[Any]] = {name: getattr(self.running, name)[rows] for name in _COLUMNS}
+        return pack({"format": _FORMAT, "version": 1}, {**columns, "received": self.received[rows]})
+
     def of(self, number: int) -> SeriesStatistics:
         """Return what is known of a series."""
         if number >= len(self.received) or not self.received[number]:
@@ -93,9 +107,7 @@ class StatisticsColumns:
     def changed_pages(self) -> Iterator[tuple[int, bytes]]:
         """Yield each page that changed since it was yielded last, and its bytes."""
         for page in np.flatnonzero(self._changed).tolist():
-            rows = slice(page * PAGE, (page + 1) * PAGE)
-            columns: dict[str, NDArray[Any]] = {name: getattr(self.running, name)[rows] for name in _COLUMNS}
-            yield page, pack({"format": _FORMAT, "version": 1}, {**columns, "received": self.received[rows]})
+            yield page, self.page_bytes(page)
             self._changed[page] = False
 
     def put_page(self, page: int, data: bytes) -> None:

@@ -17,6 +17,7 @@ from atalaia.app.cli import (
     models,
     points,
     predict,
+    privacy,
     series,
     service,
     tokens,
@@ -75,6 +76,7 @@ for noun, commands in {
     "users": users.app,
     "tokens": tokens.app,
     "audit": audit.app,
+    "privacy": privacy.app,
 }.items():
     app.add_typer(commands, name=noun)
 

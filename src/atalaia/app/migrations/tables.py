@@ -1,6 +1,6 @@
 """All tables of all slices: the schema as the code has it."""
 
-from atalaia.kit import facts, idempotency, leases, notes
+from atalaia.kit import erasures, facts, idempotency, leases, notes
 from atalaia.kit.auth import store as auth
 from atalaia.kit.database import Table
 from atalaia.kit.jobs import queue
@@ -9,6 +9,7 @@ from atalaia.serving import store as serving
 from atalaia.signals.store import anomalies, catalogue, follower, history
 
 WHERE_TABLES_ARE = (
+    erasures,
     facts,
     idempotency,
     leases,

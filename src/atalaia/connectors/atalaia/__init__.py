@@ -42,6 +42,7 @@ from atalaia.connectors.atalaia.audit import AuditEvent
 from atalaia.connectors.atalaia.client import Client
 from atalaia.connectors.atalaia.connection import Retry
 from atalaia.connectors.atalaia.paging import iterate, pages
+from atalaia.connectors.atalaia.privacy import Certificate, ErasureRef, FoundSubject
 from atalaia.connectors.atalaia.requests import Columns, Point, TrainingConfig
 from atalaia.connectors.atalaia.training import job_error
 from atalaia.connectors.atalaia.waves import wave_error
@@ -51,12 +52,15 @@ __all__ = [
     "Anomaly",
     "AuditEvent",
     "Bucket",
+    "Certificate",
     "Challenge",
     "Client",
     "Columns",
     "Deployment",
+    "ErasureRef",
     "Feedback",
     "Fleet",
+    "FoundSubject",
     "Health",
     "Job",
     "JobRef",

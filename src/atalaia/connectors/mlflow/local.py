@@ -3,6 +3,7 @@
 
 import fcntl
 import itertools
+import shutil
 import sqlite3
 from collections.abc import Generator
 from contextlib import closing, contextmanager
@@ -44,6 +45,18 @@ class MlflowRegistry(Publisher):
         target = self._artefact(run.info.run_id)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(data)
+
+    def _remove(self, client: Any, run: Any) -> None:
+        run_id: str = run.info.run_id
+        if run.info.lifecycle_stage != "deleted":
+            client.delete_run(run_id)
+        client._tracking_client.store._hard_delete_run(run_id)  # what `mlflow gc` does
+        shutil.rmtree(self._artefact(run_id).parents[1], ignore_errors=True)
+
+    def _removed(self) -> str:
+        with closing(sqlite3.connect(self._folder / "mlflow.db", timeout=30)) as connection:
+            connection.execute("VACUUM")
+        return ""
 
     def _source(self, run: Any) -> str:
         return self._artefact(run.info.run_id).as_uri()

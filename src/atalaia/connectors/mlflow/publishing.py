@@ -7,7 +7,8 @@ when it is first used: that takes a second, and most processes never do.
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
 
@@ -117,6 +118,26 @@ class Publisher(ABC):
         """
         self._call("set_stage", lambda client: self._set_stage(client, key, run_id, number, stage))
 
+    def erase(self, key: ModelKey, run_ids: Sequence[str]) -> str:
+        """Remove a model, its runs and their artefacts; say what stays nevertheless. Twice is as good as once.
+
+        Raises
+        ------
+        Unavailable
+            When MLflow cannot be used.
+        """
+        return self._call("erase", lambda client: self._erase(client, key, run_ids))
+
+    def replace(self, run_id: str, data: bytes, sha256: str, tags: Mapping[str, str]) -> None:
+        """Put another artefact in the place of that of a run.
+
+        Raises
+        ------
+        Unavailable
+            When MLflow cannot be used, or does not know the run.
+        """
+        self._call("replace", lambda client: self._replace(client, run_id, data, {"sha256": sha256, **tags}))
+
     @abstractmethod
     def fetch(self, run_id: str) -> bytes:
         """Return the artefact of a run; MLflow is not imported for that.
@@ -140,8 +161,40 @@ class Publisher(ABC):
         """Store the artefact of a run."""
 
     @abstractmethod
+    def _remove(self, client: Any, run: Any) -> None:
+        """Remove a run and its artefact, as far as that can be done."""
+
+    @abstractmethod
+    def _removed(self) -> str:
+        """Leave nothing legible of what was removed; say what stays."""
+
+    @abstractmethod
     def _source(self, run: Any) -> str:
         """Return the URI of the artefact of a run."""
+
+    def _erase(self, client: Any, key: ModelKey, run_ids: Sequence[str]) -> str:
+        from mlflow.exceptions import MlflowException
+
+        name = registered_name(key)
+        with suppress(MlflowException):  # it is not there any more
+            client.delete_registered_model(name)
+        filters = f"attributes.run_name = '{name[:200]}'"
+        named = [run for run in client.search_runs([self._experiment], filters) if _is_of(run, key)]
+        others = [run_id for run_id in run_ids if all(run.info.run_id != run_id for run in named)]
+        for run_id in others:
+            with suppress(MlflowException):
+                named.append(client.get_run(run_id))
+        for run in named:
+            self._remove(client, run)
+        return self._removed()
+
+    def _replace(self, client: Any, run_id: str, data: bytes, tags: Mapping[str, str]) -> None:
+        self._keep(client.get_run(run_id), data)
+        for tag, value in tags.items():
+            client.set_tag(run_id, tag, value)
+        for found in client.search_model_versions(f"run_id = '{run_id}'", max_results=1):
+            for tag, value in tags.items():
+                client.set_model_version_tag(found.name, found.version, tag, value)
 
     def _check(self, client: Any) -> None:
         client.search_registered_models(max_results=1)
@@ -209,3 +262,7 @@ class Publisher(ABC):
     def _unavailable(self, error: Exception) -> Unavailable:
         detail = f"the model registry in {self._place} cannot be used ({type(error).__name__})"
         return Unavailable("registry_unavailable", detail, retry_after_s=10)
+
+
+def _is_of(run: Any, key: ModelKey) -> bool:
+    return run.data.tags.get("model") == str(key)

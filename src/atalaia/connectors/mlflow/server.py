@@ -8,6 +8,7 @@ fetched without MLflow's own package, which takes a second to import: those who 
 import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -65,6 +66,23 @@ class MlflowServer(Publisher):
             return
         with self._http() as http:
             self._send(http, "PUT", _served(uri), data)
+
+    def _remove(self, client: Any, run: Any) -> None:
+        """Remove the artefact, and hide the run; its tags name nobody any more."""
+        uri: str = run.info.artifact_uri
+        if urlsplit(uri).scheme == _SERVED:
+            with self._http() as http, suppress(Missed):
+                self._send(http, "DELETE", _served(uri))
+        else:
+            Bucket(uri, self._buckets).delete(FILE)
+        if run.info.lifecycle_stage == "deleted":
+            return
+        for tag in ("model", "statement", "signature", "mlflow.runName"):
+            client.set_tag(run.info.run_id, tag, "erased")
+        client.delete_run(run.info.run_id)
+
+    def _removed(self) -> str:
+        return "the MLflow server keeps the deleted runs, without names and artefacts, until `mlflow gc`"
 
     def _source(self, run: Any) -> str:
         return f"{run.info.artifact_uri}/{FILE}"

@@ -17,7 +17,7 @@ from atalaia.connectors.prometheus.ports import Sink
 from atalaia.connectors.prometheus.series_table import UNKNOWN, SeriesTable
 from atalaia.connectors.prometheus.write import WriteBatch, WriteLimits, read_write_request
 from atalaia.core.clock import MICROS, now_us
-from atalaia.core.errors import Fault, Invalid
+from atalaia.core.errors import Fault, Invalid, Unavailable
 from atalaia.core.points import NumberArray, Points
 from atalaia.kit.privacy import Privacy
 from atalaia.kit.telemetry import Telemetry
@@ -89,10 +89,15 @@ class RemoteWriteDoor:
         """Keep the samples of a remote-write request; the answer comes once they are durable."""
         read = await in_thread_of(self._read, call) if len(call.body) > LARGE_BYTES else self._read(call)
         written = read.points
-        if read.ids:
-            written = await self._keep_new(read, len(call.body))
-        elif len(written):
-            await self._sink.keep_points(written)
+        try:
+            if read.ids:
+                written = await self._keep_new(read, len(call.body))
+            elif len(written):
+                await self._sink.keep_points(written)
+        except Unavailable as error:
+            if error.code == "series_erased":  # whoever sends it again is asked of the catalogue
+                self._table = SeriesTable(self._table.key)
+            raise
         self._count(read.batch, len(written))
         return Answer(status=204, headers=_written(len(written)))
 

@@ -157,6 +157,13 @@ def parquet_of_events(rows: Sequence[Mapping[str, Any]]) -> bytes:
     return sink.getvalue()
 
 
+def names_any(data: bytes, words: Sequence[str]) -> bool:
+    """Say whether a text of a Parquet file holds one of some words."""
+    table = pq.read_table(pa.BufferReader(data))
+    texts = [table.column(field.name) for field in table.schema if pa.types.is_string(field.type)]
+    return any(word in (text or "") for column in texts for text in column.unique().to_pylist() for word in words)
+
+
 def _of_lines(payload: memoryview) -> Any:
     """Return lines of JSON as rows; Arrow reads them, because Python would take longer than to write them."""
     table = pj.read_json(

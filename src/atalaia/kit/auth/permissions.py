@@ -54,6 +54,7 @@ PERMISSIONS: dict[str, tuple[Role, ...]] = {
     "jobs.read": (_V, _D, _M, _A),
     "jobs.cancel": (_M, _A),
     "audit.read": (_A,),
+    "privacy.erase": (_A,),
     "admin.users": (_A,),
 }
 PERMISSIONS_OF: dict[Role, frozenset[str]] = {

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, String, func, select, update
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String, delete, func, select, text, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from atalaia.core.clock import from_us
@@ -12,6 +12,7 @@ from atalaia.kit.database import AutoId, Table
 from atalaia.signals.statistics import SeriesStatistics
 
 _CHUNK = 500
+_BLANK = "erased IS NOT NULL"
 
 
 class FleetRow(Table):
@@ -25,30 +26,41 @@ class FleetRow(Table):
 
 
 class SeriesRow(Table):
-    """A series, its labels and its fleet."""
+    """A series, its labels and its fleet.
+
+    One that was erased is a blank row: its number stays taken, because other processes may still know it. `erased`
+    counts erasures, so that they can ask for those since they last did.
+    """
 
     __tablename__ = "series"
-    __table_args__ = {"sqlite_autoincrement": True}
+    __table_args__ = (
+        Index("series_erased", "erased", sqlite_where=text(_BLANK), postgresql_where=text(_BLANK)),
+        {"sqlite_autoincrement": True},
+    )
 
     number: Mapped[int] = mapped_column(AutoId, primary_key=True, autoincrement=True)
     series_id: Mapped[str] = mapped_column(String(256), unique=True)
     fleet_id: Mapped[str | None] = mapped_column(ForeignKey("fleets.fleet_id"), index=True)
     labels: Mapped[dict[str, str]] = mapped_column(JSON, default=dict)
     created_at: Mapped[int] = mapped_column(BigInteger)
+    erased: Mapped[int | None] = mapped_column(BigInteger)
+
+
+_IS_THERE = SeriesRow.erased.is_(None)
 
 
 def numbers_of(session: Session, series_ids: Sequence[str]) -> dict[str, int]:
     """Return the numbers of those of `series_ids` that are known."""
     found: dict[str, int] = {}
     for chunk in chunks(series_ids):
-        query = select(SeriesRow.series_id, SeriesRow.number).where(SeriesRow.series_id.in_(chunk))
+        query = select(SeriesRow.series_id, SeriesRow.number).where(SeriesRow.series_id.in_(chunk), _IS_THERE)
         found.update(dict(session.execute(query).tuples().all()))
     return found
 
 
 def each_number(session: Session) -> Iterator[tuple[str, int]]:
     """Yield the id and the number of each series; a few thousand are in memory at a time."""
-    query = select(SeriesRow.series_id, SeriesRow.number).execution_options(yield_per=5_000)
+    query = select(SeriesRow.series_id, SeriesRow.number).where(_IS_THERE).execution_options(yield_per=5_000)
     for row in session.execute(query):
         yield row[0], row[1]
 
@@ -62,7 +74,7 @@ def names_of(session: Session, numbers: Sequence[int]) -> dict[int, str]:
     """Return the ids of the series with the given numbers."""
     found: dict[int, str] = {}
     for chunk in chunks(numbers):
-        query = select(SeriesRow.number, SeriesRow.series_id).where(SeriesRow.number.in_(chunk))
+        query = select(SeriesRow.number, SeriesRow.series_id).where(SeriesRow.number.in_(chunk), _IS_THERE)
         found.update(dict(session.execute(query).tuples().all()))
     return found
 
@@ -77,7 +89,7 @@ def series_page(
     session: Session, *, after: str | None, limit: int, fleet_id: str | None, prefix: str | None
 ) -> list[SeriesRow]:
     """Return series in order of id, from behind `after`."""
-    query = select(SeriesRow).order_by(SeriesRow.series_id).limit(limit)
+    query = select(SeriesRow).where(_IS_THERE).order_by(SeriesRow.series_id).limit(limit)
     if after is not None:
         query = query.where(SeriesRow.series_id > after)
     if fleet_id is not None:
@@ -114,12 +126,14 @@ def assign(session: Session, fleet_id: str, series_ids: Sequence[str]) -> None:
 def fleetless_parts(session: Session, width: int) -> list[int]:
     """Return which ranges of `width` numbers hold series without a fleet."""
     part = SeriesRow.number // width
-    return list(session.scalars(select(part).where(SeriesRow.fleet_id.is_(None)).distinct().order_by(part)))
+    return list(
+        session.scalars(select(part).where(SeriesRow.fleet_id.is_(None), _IS_THERE).distinct().order_by(part))
+    )
 
 
 def assign_range(session: Session, fleet_id: str, first: int, end: int) -> None:
     """Put the series with numbers in [first, end) that have no fleet into one."""
-    alone = (SeriesRow.fleet_id.is_(None), SeriesRow.number >= first, SeriesRow.number < end)
+    alone = (SeriesRow.fleet_id.is_(None), _IS_THERE, SeriesRow.number >= first, SeriesRow.number < end)
     session.execute(update(SeriesRow).where(*alone).values(fleet_id=fleet_id))
 
 
@@ -127,6 +141,28 @@ def fleet_ids(session: Session) -> list[str]:
     """Return the fleets that have members, in order."""
     query = select(SeriesRow.fleet_id).where(SeriesRow.fleet_id.is_not(None)).distinct()
     return sorted(fleet for fleet in session.scalars(query) if fleet is not None)
+
+
+def erased_since(session: Session, erasure: int) -> list[tuple[int, int]]:
+    """Return the numbers of series that became blank after an erasure, each with the erasure in which it did."""
+    query = select(SeriesRow.number, SeriesRow.erased).where(SeriesRow.erased > erasure)
+    return [(number, counted or 0) for number, counted in session.execute(query).tuples()]
+
+
+def blank(session: Session, numbers: Sequence[int]) -> None:
+    """Leave nothing of series but their numbers; whoever calls this holds the catalogue."""
+    erasure = (session.scalar(select(func.max(SeriesRow.erased)).where(SeriesRow.erased.is_not(None))) or 0) + 1
+    for number in numbers:  # the name is one that no sender can give: control characters are refused
+        nothing: dict[str, Any] = {"series_id": f"\x7f{number}", "fleet_id": None, "labels": {}, "created_at": 0}
+        session.execute(update(SeriesRow).where(SeriesRow.number == number).values(**nothing, erased=erasure))
+
+
+def remove_empty_fleets(session: Session, fleet_ids: Iterable[str]) -> list[str]:
+    """Remove those of the fleets that have no member; return them."""
+    gone = [one for one in fleet_ids if not members_of(session, one)]
+    for chunk in chunks(gone):
+        session.execute(delete(FleetRow).where(FleetRow.fleet_id.in_(chunk)))
+    return gone
 
 
 def series_of(row: SeriesRow, known: SeriesStatistics) -> Series:

@@ -68,6 +68,13 @@ def own(session: Session, owner: str) -> FollowerRow:
     return row
 
 
+def unseat(session: Session) -> None:
+    """Let whoever follows begin anew, from what is stored; a round that is being scored will not commit."""
+    row = follower(session)
+    if row is not None:
+        row.owner, row.until = "", 0
+
+
 def parts(session: Session, beginning: str = "") -> dict[str, Part]:
     """Return the stored pieces whose names have this beginning, by name."""
     query = select(PartRow.name, PartRow.key, PartRow.sha256)

@@ -181,6 +181,32 @@ def remove_batches(session: Session, ids: Sequence[int]) -> None:
         raise Stale("lease_lost", "another process compacted these points")
 
 
+def check_unchanged(session: Session, read: Sequence[Batch]) -> None:
+    """Make sure that batches are as they were read: an erasure takes points out of them.
+
+    Raises
+    ------
+    Stale
+        When one of them is not.
+    """
+    rows: dict[int, int] = {}
+    for chunk in chunks([batch.id for batch in read]):
+        query = select(TailRow.id, TailRow.rows).where(TailRow.id.in_(chunk))
+        rows.update(dict(session.execute(query).tuples().all()))
+    if any(rows.get(batch.id) != batch.rows for batch in read):
+        raise Stale("lease_lost", "another process took points out of these batches")
+
+
+def replace_batch(session: Session, tail_id: int, rows: int, points: bytes | None) -> None:
+    """Put other points in the place of a batch, or remove it."""
+    if points is None:
+        session.execute(delete(TailPointsRow).where(TailPointsRow.tail_id == tail_id))
+        session.execute(delete(TailRow).where(TailRow.id == tail_id))
+        return
+    session.execute(update(TailPointsRow).where(TailPointsRow.tail_id == tail_id).values(points=points))
+    session.execute(update(TailRow).where(TailRow.id == tail_id).values(rows=rows))
+
+
 def remove_blocks(session: Session, keys: Sequence[str]) -> None:
     """Take blocks off the manifest.
 
