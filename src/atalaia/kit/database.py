@@ -12,7 +12,7 @@ COMMITTED). Whoever reads in order to write holds what it read first: by a row l
 import hashlib
 import sqlite3
 import threading
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import Any, TypeVar, cast
 
@@ -39,6 +39,7 @@ from atalaia.kit.postgres import (
     unreachable,
 )
 
+_CHUNK = 500
 AutoId = BigInteger().with_variant(Integer, "sqlite")
 """Type of a primary key that counts up by itself on both databases."""
 
@@ -283,6 +284,12 @@ def insert_many(session: Session, table: type[Table], columns: Mapping[str, Sequ
     statement: Any = _insert(session, table).values(dict.fromkeys(columns)).compile(dialect=connection.dialect)
     driver: Any = connection.connection.dbapi_connection
     driver.executemany(str(statement), zip(*(bound[name] for name in statement.positiontup), strict=True))
+
+
+def chunks(items: Sequence[Any]) -> Iterable[Sequence[Any]]:
+    """Yield parts of `items` that fit into one IN clause on every database."""
+    for start in range(0, len(items), _CHUNK):
+        yield items[start : start + _CHUNK]
 
 
 def upsert(session: Session, table: type[Table], rows: Sequence[Mapping[str, Any]], key: Sequence[str]) -> None:

@@ -20,6 +20,8 @@ from atalaia.kit.signatures import Signatures, Verdict
 KIND = "erase_subject"
 """The kind of job that erases."""
 STATEMENT = "atalaia.erasure.v1"
+_VEIL = 0x5A
+"""Compression may leave short words as they are."""
 
 
 class ErasureRow(Table):
@@ -96,12 +98,12 @@ class Plan:
             "rewritten": self.rewritten,
             "waits": self.waits,
         }
-        return bytes(byte ^ 0x5A for byte in zlib.compress(json.dumps(told).encode()))
+        return bytes(byte ^ _VEIL for byte in zlib.compress(json.dumps(told).encode()))
 
     @staticmethod
     def unpacked(data: bytes) -> "Plan":
         """Return the plan that `packed` wrote."""
-        told: dict[str, Any] = json.loads(zlib.decompress(bytes(byte ^ 0x5A for byte in data)))
+        told: dict[str, Any] = json.loads(zlib.decompress(bytes(byte ^ _VEIL for byte in data)))
         return Plan(
             Subject(*told["subject"]),
             dict(told["series"]),

@@ -23,7 +23,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from atalaia.core.clock import MICROS, now_us
 from atalaia.core.errors import AtalaiaError
 from atalaia.core.facts import FACTS, Fact
-from atalaia.kit.database import AutoId, Database, Table, after_commit, insert_missing
+from atalaia.kit.database import AutoId, Database, Table, after_commit, chunks, insert_missing
 from atalaia.kit.leases import Lease
 from atalaia.kit.mentions import Mentions
 
@@ -128,8 +128,7 @@ class Outbox:
     def erase(self, session: Session, names: Sequence[str]) -> int:
         """Delete the facts that name one of `names`, whether they were delivered or not; return how many."""
         ids = [key[0] for key in Mentions(names).rows(session, (OutboxRow.id,), (OutboxRow.payload,))]
-        for start in range(0, len(ids), _BATCH):
-            some = ids[start : start + _BATCH]
+        for some in chunks(ids):
             session.execute(delete(ReceiptRow).where(ReceiptRow.fact_id.in_(some)))
             session.execute(delete(OutboxRow).where(OutboxRow.id.in_(some)))
         return len(ids)

@@ -16,13 +16,14 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from atalaia.core.errors import Fault, Invalid
+from atalaia.core.errors import Fault, Invalid, Missing
 from atalaia.kit.keys import SECRETS, keep_secret
 
 PREFIX = "anon-"
 """Begins every pseudonym, so that none is taken for a value, nor hidden once more."""
 MASK = "***"
 _DIGITS = 24
+_FILE = "privacy.key"
 _LEAST_BYTES = 16
 _REMEMBERED = 1 << 19
 _PATTERNS = {
@@ -105,8 +106,18 @@ class Privacy:
         digest = hmac.new(self._secret, value.encode("utf-8", "surrogatepass"), sha256).hexdigest()
         return PREFIX + digest[:_DIGITS]
 
-    def keyed(self, value: str) -> str:
-        """Return the HMAC-SHA256 of a value in hexadecimal, by the secret of the site, which is made if need be."""
+    def keyed(self, value: str, *, may_make: bool = True) -> str:
+        """Return the HMAC-SHA256 of a value in hexadecimal, by the secret of the site.
+
+        Raises
+        ------
+        Missing
+            When there is no secret, and none may be made: another one would be of no use to compare with.
+        """
+        path = self._settings.secret_file or self._folder / SECRETS / _FILE
+        if not may_make and not path.exists():
+            detail = f"there is no secret of pseudonyms in {path}; run this where the site's `secrets/` are"
+            raise Missing("not_found", detail)
         secret = self._secret or _secret(self._settings.secret_file, self._folder)
         return hmac.new(secret, b"erasure " + value.encode("utf-8", "surrogatepass"), sha256).hexdigest()
 
@@ -157,7 +168,7 @@ def is_pseudonym(value: str) -> bool:
 
 
 def _secret(file: Path | None, folder: Path) -> bytes:
-    path = file or folder / SECRETS / "privacy.key"
+    path = file or folder / SECRETS / _FILE
     if file is None and not path.exists():
         keep_secret(path, secrets.token_bytes(32))
     try:

@@ -16,13 +16,12 @@ from atalaia.algorithms.models import FleetModel
 from atalaia.core.errors import AtalaiaError, Stale
 from atalaia.core.models import ModelKey, Scope, artefact_key
 from atalaia.kit.blobs import Blobs, sha256_of
-from atalaia.kit.database import Database
+from atalaia.kit.database import Database, chunks
 from atalaia.kit.signatures import BEFORE, Signatures
 from atalaia.lifecycle import store
 from atalaia.lifecycle.ports import Eraser
 
 _log = structlog.get_logger(__name__)
-_PAGE = 100
 
 
 @dataclass(slots=True)
@@ -139,9 +138,8 @@ class ModelErasure:
 
     def _there(self, session: Session, keys: Sequence[str]) -> list[str]:
         found: list[str] = []
-        for start in range(0, len(keys), _PAGE):
-            query = select(store.ModelRow.key).where(store.ModelRow.key.in_(keys[start : start + _PAGE]))
-            found += session.scalars(query)
+        for chunk in chunks(keys):
+            found += session.scalars(select(store.ModelRow.key).where(store.ModelRow.key.in_(chunk)))
         return found
 
     def _look(self, found: Found, key: str, versions: Sequence[store.VersionRow], names: Container[str]) -> None:

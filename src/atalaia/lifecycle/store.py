@@ -8,9 +8,8 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from atalaia.core.clock import from_us
 from atalaia.core.models import Deployment, ModelKey, ModelVersion, Stage, Statement
-from atalaia.kit.database import Table, insert_missing
+from atalaia.kit.database import Table, chunks, insert_missing
 
-_CHUNK = 500
 _REMOVALS = 2
 
 
@@ -114,8 +113,8 @@ def lock_models(session: Session, keys: Sequence[str]) -> dict[str, ModelRow]:
     They are taken in order of key: two that take many never wait for each other.
     """
     found: dict[str, ModelRow] = {}
-    for start in range(0, len(keys), _CHUNK):
-        chosen = select(ModelRow).where(ModelRow.key.in_(sorted(keys)[start : start + _CHUNK]))
+    for chunk in chunks(sorted(keys)):
+        chosen = select(ModelRow).where(ModelRow.key.in_(chunk))
         query = chosen.order_by(ModelRow.key).with_for_update().execution_options(populate_existing=True)
         found.update({row.key: row for row in session.scalars(query)})
     return found

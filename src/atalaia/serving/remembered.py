@@ -69,11 +69,12 @@ class RememberedDeployments:
             _log.warning("deployments_remembered", count=len(found), path=str(self._path))
             return found
         with self._lock:
-            before = dict(self._known)
-            if not after_revision:
-                self._known.clear()
-            self._learn(changed)
-            self._is_stale = self._is_stale or self._known != before or not self._is_told
+            if changed or not after_revision:
+                before = dict(self._known)
+                if not after_revision:
+                    self._known.clear()
+                self._learn(changed)
+                self._is_stale = self._is_stale or self._known != before or not self._is_told
             self._is_told = True
             if self.writes and self._is_stale and time.monotonic() >= self._write_at:
                 self._keep()

@@ -13,12 +13,11 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from atalaia.core.errors import Stale, Unavailable
-from atalaia.kit.database import Database, serialize
+from atalaia.kit.database import Database, chunks, serialize
 from atalaia.kit.erasures import Subject
 from atalaia.signals.blocks import Report, unheard
 from atalaia.signals.service import Signals
 from atalaia.signals.store import anomalies, catalogue
-from atalaia.signals.store.catalogue import chunks
 
 _TRIES = 20
 Buried = Callable[[Session, dict[int, str], dict[str, Any], list[str], list[str]], object]
@@ -66,9 +65,9 @@ class SeriesErasure:
                     raise Stale("lease_lost", "the subject has other series by now")
                 told = self._signals.history.strip(session, numbers)
                 ids = self._remove_anomalies(session, numbers, told)
-                fleets = self._fleets(session, numbers)
+                fleets = self.fleets(session, numbers)
                 catalogue.blank(session, numbers)
-                gone = catalogue.remove_empty_fleets(session, sorted(fleet for fleet in fleets if fleet))
+                gone = catalogue.remove_empty_fleets(session, fleets)
                 told |= {"series_blanked": len(numbers), "fleets_removed": len(gone)}
                 tell(session, series, told, ids, old)
 
@@ -98,12 +97,13 @@ class SeriesErasure:
         while again(attempt):
             pass
 
-    def _fleets(self, session: Session, numbers: Sequence[int]) -> set[str | None]:
+    def fleets(self, session: Session, numbers: Sequence[int]) -> list[str]:
+        """Return the fleets that some series are in, sorted."""
         found: set[str | None] = set()
         for chunk in chunks(numbers):
             query = select(catalogue.SeriesRow.fleet_id).where(catalogue.SeriesRow.number.in_(chunk))
             found.update(session.scalars(query))
-        return found
+        return sorted(fleet for fleet in found if fleet)
 
     def _remove_anomalies(self, session: Session, numbers: Sequence[int], told: dict[str, Any]) -> list[str]:
         ids: list[str] = []

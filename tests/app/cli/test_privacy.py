@@ -90,6 +90,16 @@ def test_a_certificate_is_verified(
     assert service.requests == []
 
 
+def test_whom_it_is_of_is_not_guessed_without_the_secret_of_the_site(service: "Service", tmp_path: Path) -> None:
+    file = written(tmp_path)
+    secret = tmp_path / "secrets" / "privacy.key"
+    secret.unlink()
+    result = service.run("privacy", "verify", str(file), "--data-dir", str(tmp_path), "--label", "user:ada")
+    assert result.exit_code == 3
+    assert "secret" in result.stderr
+    assert not secret.exists()
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"certificate": 7}', "\x00\xff", "[" * 100_000])
 def test_what_is_no_certificate_is_refused(service: "Service", tmp_path: Path, text: str) -> None:
     file = tmp_path / "bad.json"

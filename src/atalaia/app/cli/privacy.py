@@ -133,7 +133,7 @@ def _is_of(settings: "Settings", told: dict[str, Any], series_id: str | None, la
     from atalaia.kit.privacy import Privacy
 
     subject = Subject("series_id", series_id) if series_id is not None else Subject("label", label or "")
-    hashed = Privacy(settings.privacy, settings.data_dir).keyed(str(subject))
+    hashed = Privacy(settings.privacy, settings.data_dir).keyed(str(subject), may_make=False)
     certificate: dict[str, Any] = told["certificate"]
     said: dict[str, Any] = certificate.get("subject") or {}
     return f"hmac-sha256:{hashed}" in [*said.values()]

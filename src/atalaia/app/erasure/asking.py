@@ -18,7 +18,6 @@ from atalaia.kit.jobs import Job
 from atalaia.kit.jobs.rows import ENDED, JobRow
 from atalaia.kit.notes import note
 from atalaia.lifecycle.store import ModelRow
-from atalaia.signals.store.catalogue import SeriesRow, chunks
 
 _ATTEMPTS = 25
 _PRIORITY = 9
@@ -49,16 +48,9 @@ class Erasures:
         parts = self.parts
         with parts.database.read() as session:
             series = self._series(session, subject)
-            names = sorted(series.values()) or [subject.value]
-            fleets: set[str] = set()
-            for chunk in chunks(sorted(series)):
-                query = select(SeriesRow.fleet_id).where(
-                    SeriesRow.number.in_(chunk), SeriesRow.fleet_id.is_not(None)
-                )
-                fleets.update(name for name in session.scalars(query) if name)
-            told = parts.series.counted(session, sorted(series)) | parts.models.counted(
-                session, names, sorted(fleets)
-            )
+            names, numbers = sorted(series.values()) or [subject.value], sorted(series)
+            told = parts.series.counted(session, numbers)
+            told |= parts.models.counted(session, names, parts.series.fleets(session, numbers))
         return {**told, "series_ids": names[:20]}
 
     def ask(self, session: Session, subject: Subject) -> Asked:

@@ -6,6 +6,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from atalaia.core.clock import now_us
+from atalaia.kit.database import chunks
 from atalaia.kit.jobs.rows import JobRow, JobStatus
 from atalaia.kit.mentions import Mentions
 
@@ -30,6 +31,6 @@ def erase_jobs(session: Session, names: Sequence[str], but: str) -> int:
     """
     told = (JobRow.subject, JobRow.payload, JobRow.result, JobRow.error)
     ids = [key[0] for key in Mentions(names).rows(session, (JobRow.id,), told) if key[0] != but]
-    for start in range(0, len(ids), 500):
-        session.execute(delete(JobRow).where(JobRow.id.in_(ids[start : start + 500])))
+    for chunk in chunks(ids):
+        session.execute(delete(JobRow).where(JobRow.id.in_(chunk)))
     return len(ids)

@@ -17,12 +17,11 @@ from atalaia.core.errors import AtalaiaError, Conflict, Missing, Stale
 from atalaia.core.ids import new_id, new_ids
 from atalaia.kit.acting import acting
 from atalaia.kit.cursors import decode_cursor, encode_cursor, page_of
-from atalaia.kit.database import Database, after_commit, insert_many, serialize
+from atalaia.kit.database import Database, after_commit, chunks, insert_many, serialize
 from atalaia.kit.jobs.rows import BULK, ENDED, Claim, Job, JobRow, JobStatus, Waiting, job_of
 from atalaia.kit.notes import note
 from atalaia.kit.tracing import trace_parent
 
-_CHUNK = 500
 _TOLD = 1000
 """How many jobs of a crowd are told of: whoever is woken goes on to the others."""
 _ENQUEUED = "atalaia_enqueued"
@@ -238,8 +237,8 @@ class JobQueue:
     def by_ids(self, session: Session, job_ids: Sequence[str]) -> dict[str, Job]:
         """Return those of some jobs that are there."""
         found: dict[str, Job] = {}
-        for start in range(0, len(job_ids), _CHUNK):
-            rows = session.scalars(select(JobRow).where(JobRow.id.in_(job_ids[start : start + _CHUNK])))
+        for chunk in chunks(job_ids):
+            rows = session.scalars(select(JobRow).where(JobRow.id.in_(chunk)))
             found.update({row.id: job_of(row) for row in rows})
         return found
 

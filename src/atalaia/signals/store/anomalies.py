@@ -25,8 +25,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from atalaia.core.anomalies import Anomaly, AnomalyState, Feedback, FeedbackKind
 from atalaia.core.clock import from_us
 from atalaia.core.scores import Explanation, ModelRef
-from atalaia.kit.database import AutoId, Table
-from atalaia.signals.store.catalogue import chunks
+from atalaia.kit.database import AutoId, Table, chunks
 
 PENDING = "pending"
 """State of an interval with fewer strange points than open an anomaly; nobody sees it."""

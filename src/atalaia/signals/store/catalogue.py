@@ -8,10 +8,9 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from atalaia.core.clock import from_us
 from atalaia.core.series import Fleet, Series, Statistics
-from atalaia.kit.database import AutoId, Table
+from atalaia.kit.database import AutoId, Table, chunks
 from atalaia.signals.statistics import SeriesStatistics
 
-_CHUNK = 500
 _BLANK = "erased IS NOT NULL"
 
 
@@ -178,9 +177,3 @@ def series_of(row: SeriesRow, known: SeriesStatistics) -> Series:
         statistics=Statistics(known.count, known.mean, known.std, known.last_value),
         labels=row.labels,
     )
-
-
-def chunks(items: Sequence[Any]) -> Iterable[Sequence[Any]]:
-    """Yield parts of `items` that fit into one IN clause on every database."""
-    for start in range(0, len(items), _CHUNK):
-        yield items[start : start + _CHUNK]

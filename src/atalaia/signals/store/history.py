@@ -22,8 +22,7 @@ from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from atalaia.core.errors import Stale
-from atalaia.kit.database import AutoId, Table
-from atalaia.signals.store.catalogue import chunks
+from atalaia.kit.database import AutoId, Table, chunks
 
 
 class TailRow(Table):
