@@ -40,7 +40,7 @@ run: setup ## start Atalaia on the sample data and keep serving
 
 test: setup-dev setup-parts setup-scanners ## run every test, with coverage of src (at least 90 %)
 	@rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest -n 2 --dist loadfile
+	$(BIN)/coverage run -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

@@ -52,7 +52,7 @@ def kept(folder: Path, name: str = NAME) -> list[str]:
 
 def ids(place: Place) -> list[str]:
     with place.database.read() as session:
-        found, _ = place.signals.list_series(session, fleet_id=None, prefix=None, label=None, cursor=None, limit=99)
+        found, _ = place.signals.list_series(session, fleet_id=None, prefix=None, labels=(), cursor=None, limit=99)
     return [series.series_id for series in found]
 
 
@@ -92,7 +92,7 @@ def test_remote_write_hides_labels_and_the_ids_made_of_them(place: Place, tmp_pa
         assert dict(series.labels) == {"__name__": "steps", "user": pseudonym}
         for asked in (NAME, pseudonym):
             found, _ = place.signals.list_series(
-                session, fleet_id=None, prefix=None, label=f"user:{asked}", cursor=None, limit=9
+                session, fleet_id=None, prefix=None, labels=[f"user:{asked}"], cursor=None, limit=9
             )
             assert len(found) == 1
     assert kept(tmp_path) == []

@@ -43,6 +43,8 @@ class Stage:
         method, _, path = operation.partition(" ")
         names = {"series_id": SERIES, "fleet_id": FLEET, "anomaly_id": self.anomaly_id}
         names |= {"name": f"series:{SERIES}", "wave_id": self.wave_id}
+        if "/privacy/" in path:
+            self.keep_subject()
         if path.endswith("waves/{wave_id}/promote"):
             names["wave_id"] = trained_wave(self.http)
         if path.endswith("/challenger") and body == {"version": "v2"}:  # as the example has it: one in Staging
@@ -54,6 +56,16 @@ class Stage:
         target = re.sub(r"\{(\w+)\}", lambda found: quote(names[found[1]], safe=""), path)
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         return self.http.request(method, target, content=data, headers={"content-type": "application/json"})
+
+    def keep_subject(self) -> None:
+        """Have the data of a person that the examples erase, when no erasure from before goes on."""
+        until(
+            lambda: not any(self.client.jobs.list(status=status).items for status in ("queued", "processing")),
+            "the erasure before",
+            timeout_s=60,
+        )
+        self.client.points.add(wave(10, "watch 7"))
+        self.client.series.label("watch 7", {"user": "ada"})
 
     def train(self, key: ModelKey) -> str:
         """Return a new version in Staging; other examples may have emptied the fleet meanwhile."""

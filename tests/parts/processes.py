@@ -48,7 +48,7 @@ class Part:
         self.log = folder / "part.log"
         self._command = [str(word) for word in command]
         self._is_up = is_up
-        self._user = user if os.geteuid() == 0 else None
+        self._user = user
         self._variables = dict(variables or {})
         self._stop_by = stop_by
         self._process: subprocess.Popen[bytes] | None = None
@@ -78,14 +78,11 @@ class Part:
         assert self._process is None
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                self._command,
+                as_user(self._command, self._user),
                 cwd=self.folder,
                 env={**os.environ, **self._variables},
                 stdout=log,
                 stderr=log,
-                user=self._user,
-                group=pwd.getpwnam(self._user).pw_gid if self._user else None,
-                extra_groups=[] if self._user else None,
             )
         if wait:
             self.wait_up()
@@ -150,14 +147,22 @@ def owned(folder: Path, user: str) -> Path:
     return folder
 
 
+def as_user(command: Sequence[str], user: str | None) -> list[str]:
+    """Return the command with the rights of `user`, when the tests run as root.
+
+    Python itself would have to fork for that, which a large process may not have the memory for.
+    """
+    if user is None or os.geteuid() != 0:
+        return list(command)
+    return ["setpriv", f"--reuid={user}", f"--regid={pwd.getpwnam(user).pw_gid}", "--clear-groups", "--", *command]
+
+
 def run(
     command: Sequence[str | Path], *, user: str | None = None, variables: Mapping[str, str] | None = None
 ) -> str:
     """Run a command to its end and return what it printed; fail when it does."""
-    as_user = user if os.geteuid() == 0 else None
     done = subprocess.run(
-        [str(word) for word in command],
-        user=as_user,
+        as_user([str(word) for word in command], user),
         env={**os.environ, **(variables or {})},
         capture_output=True,
         text=True,

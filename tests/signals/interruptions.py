@@ -15,9 +15,7 @@ VALUES = st.sampled_from([0.0, 0.25, 5.0, 20.0, 40.0])
 def what_is_known(place: Place) -> object:
     """Return statistics and anomalies of all series, and what was told of them."""
     with place.database.read() as session:
-        every, _ = place.signals.list_series(
-            session, fleet_id=None, prefix=None, label=None, cursor=None, limit=100
-        )
+        every, _ = place.signals.list_series(session, fleet_id=None, prefix=None, labels=(), cursor=None, limit=100)
     seen = place.anomalies()
     return {
         series.series_id: (

@@ -96,7 +96,7 @@ class Plant:
         self.atalaia.close()
         self.open()
 
-    def send(self, until: int, batch: int = 20) -> None:
+    def send(self, until: int, batch: int = 72) -> None:
         """Let the next points arrive, up to number `until`."""
         if not self.sent:
             with self.atalaia.database.write() as session:
@@ -111,7 +111,7 @@ class Plant:
         while self.atalaia.signals.scoring.drain():
             pass
 
-    def run(self, until: int, batch: int = 20) -> None:
+    def run(self, until: int, batch: int = 72) -> None:
         """Let points arrive, and score them as they do."""
         while self.sent < until:
             self.send(min(until, self.sent + batch), batch)

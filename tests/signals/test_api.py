@@ -241,6 +241,9 @@ def test_lists_of_series_and_fleets_have_cursors_and_filters(client):
             found += [item[key] for item in page["items"]]
             cursor = page["next"]
         assert (found, cursor) == (expected, None)
+    url = "/api/v1/series?label=asset:x&label=asset:"
+    assert [item["series_id"] for item in ok(client.get(f"{url}x"))["items"]] == ["a 2"]
+    assert ok(client.get(f"{url}y"))["items"] == []
     assert refused(client.get("/api/v1/series?label=x"), 422, "invalid_request") == ["/label"]
     assert refused(client.get("/api/v1/series?limit=1001"), 422, "invalid_request") == ["/limit"]
 

@@ -73,7 +73,7 @@ def test_points_anomalies_and_what_was_said_go_and_others_stay(place: Place) -> 
         for asked in ("a", "\x7f1"):
             with pytest.raises(Missing):
                 place.signals.series(session, asked)
-        listed, _ = place.signals.list_series(session, fleet_id=None, prefix=None, label=None, cursor=None, limit=9)
+        listed, _ = place.signals.list_series(session, fleet_id=None, prefix=None, labels=(), cursor=None, limit=9)
         assert [one.series_id for one in listed] == ["b"]
     assert place.signals.gather_fleets() == ["numbers-0000000"]
     assert place.signals.members("numbers-0000000") == ["b"]

@@ -11,7 +11,7 @@ from tests.signals.builders import NO_FILTER, us
 
 MINUTE = 60
 WEEK = 7 * 86_400
-EVERY_SERIES = {"fleet_id": None, "prefix": None, "label": None}
+EVERY_SERIES = {"fleet_id": None, "prefix": None, "labels": ()}
 
 
 def pages(read, limit):
@@ -119,15 +119,17 @@ def test_a_label_is_found_across_pages(place, monkeypatch, limit):
         label(place, name, asset="7:a")
     label(place, "s03", asset="8")
     label(place, "s04", other="7:a")
-    assert series_ids(place, limit, label="asset:7:a") == wanted
-    assert series_ids(place, limit, label="asset:9") == []
-    assert series_ids(place, limit, label="asset:8", prefix="s0") == ["s03"]
+    label(place, "s07", other="b")
+    assert series_ids(place, limit, labels=["asset:7:a"]) == wanted
+    assert series_ids(place, limit, labels=["asset:9"]) == []
+    assert series_ids(place, limit, labels=["asset:8"], prefix="s0") == ["s03"]
+    assert series_ids(place, limit, labels=["asset:7:a", "other:b"]) == ["s07"]
 
 
 @pytest.mark.parametrize("text", ["asset", ":7", "asset 7"])
 def test_a_label_filter_needs_a_name_and_a_value(place, text):
     with pytest.raises(Invalid) as caught:
-        series_ids(place, label=text)
+        series_ids(place, labels=[text])
     assert (caught.value.code, caught.value.faults[0].pointer) == ("invalid_request", "/label")
 
 

@@ -3,6 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
+from pydantic import Field
 
 from atalaia.algorithms.buckets import Buckets
 from atalaia.core.anomalies import AnomalyState
@@ -17,6 +18,7 @@ from atalaia.signals import schemas
 from atalaia.signals.doors import PointDoors
 from atalaia.signals.service import Signals
 
+_Label = Annotated[str, Field(max_length=512)]
 _POINTS_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -77,7 +79,10 @@ def _add_series(router: APIRouter, signals: Signals) -> None:
     @router.get("/series")
     @needs("series.read")
     def list_series(
-        label: Annotated[str | None, Query(max_length=512, description="name:value")] = None,
+        label: Annotated[
+            list[_Label],
+            Query(default_factory=list, max_length=16, description="`name:value`; several: all of them."),
+        ],
         fleet_id: str | None = None,
         prefix: str | None = None,
         cursor: Cursor = None,
@@ -86,7 +91,7 @@ def _add_series(router: APIRouter, signals: Signals) -> None:
         """List series in order of id."""
         with signals.database.read() as session:
             items, following = signals.list_series(
-                session, fleet_id=fleet_id, prefix=prefix, label=label, cursor=cursor, limit=limit
+                session, fleet_id=fleet_id, prefix=prefix, labels=label, cursor=cursor, limit=limit
             )
         return schemas.SeriesPage(items=[schemas.SeriesOut.of(series) for series in items], next=following)
 

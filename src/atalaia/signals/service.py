@@ -136,29 +136,32 @@ class Signals:
         *,
         fleet_id: str | None,
         prefix: str | None,
-        label: str | None,
+        labels: Sequence[str],
         cursor: str | None,
         limit: int,
     ) -> tuple[list[Series], str | None]:
-        """Return series in order of id; `label` is ``name:value``."""
-        name, separator, value = (label or "").partition(":")
-        if label and not (name and separator):
-            raise Invalid(
-                "invalid_request", "label: expected name:value", faults=[Fault("/label", "expected name:value")]
-            )
+        """Return series in order of id that have all `labels`, each ``name:value``."""
+        wanted = [self._wanted(label) for label in labels]
         keys = decode_cursor(cursor, str)
         after = keys[0] if keys else None
-        known = self.privacy.known_as(value)
-        size = max(limit + 1, _LABEL_ROWS) if label else limit + 1
+        size = max(limit + 1, _LABEL_ROWS) if wanted else limit + 1
         found: list[catalogue.SeriesRow] = []
         while len(found) <= limit:
             rows = catalogue.series_page(session, after=after, limit=size, fleet_id=fleet_id, prefix=prefix)
-            found += [row for row in rows if not label or row.labels.get(name) in known]
+            found += [row for row in rows if all(row.labels.get(name) in known for name, known in wanted)]
             if len(rows) < size:
                 break
             after = rows[-1].series_id
         page, following = page_of(found, limit, lambda row: encode_cursor(row.series_id))
         return [self._series(session, row) for row in page], following
+
+    def _wanted(self, label: str) -> tuple[str, list[str]]:
+        """Return the name of a label, and as what its value may have been kept."""
+        name, separator, value = label.partition(":")
+        if not (name and separator):
+            fault = Fault("/label", "expected name:value")
+            raise Invalid("invalid_request", "label: expected name:value", faults=[fault])
+        return name, self.privacy.known_as(value)
 
     def series(self, session: Session, series_id: str) -> Series:
         """Return one series, or raise `Missing`."""

@@ -35,7 +35,7 @@ def send(app: ASGIApp, version: int, *series: Any, **headers: str) -> Answer:
 def kept(place: Place) -> list[tuple[str, float, float]]:
     with place.database.read() as session:
         every, _ = place.signals.list_series(
-            session, fleet_id=None, prefix=None, label=None, cursor=None, limit=1000
+            session, fleet_id=None, prefix=None, labels=(), cursor=None, limit=1000
         )
     names = {series.number: series.series_id for series in every}
     found = place.signals.history.read(sorted(names), 0, 1 << 62)

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_origin
 from urllib.parse import unquote
 
 import msgspec
@@ -52,9 +52,15 @@ class Wire(BaseModel):
 
 
 async def refuse_repeats(request: Request) -> None:
-    """Refuse a query that gives a parameter twice: whoever stands before us may have looked at the other one."""
+    """Refuse a query that gives a parameter twice: whoever stands before us may have looked at the other one.
+
+    Parameters that are lists may come as often as they like.
+    """
     counts = Counter(name for name, _ in request.query_params.multi_items())
-    faults = [Fault(f"/{name}", "expected once") for name, count in counts.items() if count > 1]
+    twice = [name for name, count in counts.items() if count > 1]
+    asked = request.scope["route"].dependant.query_params if twice else ()
+    lists = {one.alias for one in asked if get_origin(one.field_info.annotation) is list}
+    faults = [Fault(f"/{name}", "expected once") for name in twice if name not in lists]
     if faults:
         detail = "; ".join(f"{fault.pointer}: {fault.message}" for fault in faults[:3])
         raise Invalid("invalid_request", detail, faults=faults[:20])
