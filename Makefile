@@ -1,8 +1,10 @@
 # Every command of this repository. `make help` lists them.
-# PYTHON chooses the interpreter that makes .venv; DATA_DIR chooses where `make run` keeps its data.
+# PYTHON chooses the interpreter that makes .venv; DATA_DIR chooses where `make run` keeps its data;
+# MINUTES, how long `make soak` takes.
 
 PYTHON ?=
 DATA_DIR ?= var/demo
+MINUTES ?= 30
 VENV := .venv
 BIN := $(VENV)/bin
 CLIENTS := .venv-clients
@@ -15,7 +17,7 @@ PIP := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-dev setup-clients setup-parts setup-scanners run test check format-check lint types contracts fast-tests format bench bench-peers docs lock clean
+.PHONY: help setup setup-dev setup-clients setup-parts setup-scanners run test check format-check lint types contracts fast-tests format bench bench-peers soak docs lock clean
 
 help: ## list every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +78,9 @@ bench-peers: setup-dev ## those beside other servers and stores, which are insta
 	@sh scripts/install_missing.sh wrk initdb=postgresql
 	$(BIN)/python -m bench.peers
 
+soak: setup-dev setup-parts ## run a site under load for MINUTES while its parts fail, write bench/results/production.json
+	$(BIN)/python -m bench.soak --minutes $(MINUTES)
+
 docs: setup-dev ## write docs/reference anew from the code
 	$(BIN)/python -m scripts.generate_reference
 
@@ -110,7 +115,7 @@ $(CLIENTS)/.setup: tests/journeys/clients/requirements.txt | $(BIN)/python
 $(PARTS)/.setup: tests/parts/requirements.txt | $(BIN)/python
 	@echo "setup-parts: installing servers that tests start into $(PARTS)"
 	@sh scripts/install_missing.sh initdb=postgresql pgbouncer redis-server rabbitmqctl=rabbitmq-server \
-		prometheus-alertmanager ip=iproute2
+		prometheus-alertmanager ip=iproute2 faketime
 	@rm -rf $(PARTS)
 	@$(BIN)/python -m venv $(PARTS)
 	@$(PARTS)/bin/python -m pip --disable-pip-version-check --quiet install -r $<

@@ -10,7 +10,7 @@ from atalaia.kit.database import Database
 from atalaia.kit.jobs import Job, JobQueue, JobStatus
 from atalaia.kit.jobs.queue import Claim
 from tests.contracts.conftest import Open
-from tests.kit.fakes import count_of, count_up, in_threads
+from tests.kit.fakes import Clock, count_of, count_up, in_threads
 
 BROKEN = {"code": "internal_error", "kind": "broken", "detail": "x", "errors": []}
 
@@ -106,6 +106,63 @@ def test_a_job_that_fails_is_tried_again_until_it_has_failed_often_enough(databa
     found = look(database, queue, job)
     assert found.error == BROKEN
     assert "bulk" not in found.payload
+
+
+def test_a_job_does_not_wait_for_a_clock_that_went_back(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr("atalaia.kit.jobs.queue.now_us", clock)
+    queue = JobQueue(database, backoff_s=1.0)
+    put(database, queue, max_attempts=2)
+    clock.advance(-3 * 3600)
+    claim = queue.claim(["train"])
+    assert claim is not None
+    queue.fail(claim, BROKEN, retries=True)
+    assert queue.claim(["train"]) is None, "its pause is kept"
+    clock.advance(1.1)
+    assert queue.claim(["train"]) is not None
+
+
+def test_pauses_between_attempts_grow_no_further_than_is_told_apart_from_a_clock_that_went_back(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr("atalaia.kit.jobs.queue.now_us", clock)
+    queue = JobQueue(database, backoff_s=1.0)
+    put(database, queue, max_attempts=25)
+    for attempt in range(12):
+        claim = queue.claim(["train"])
+        assert claim is not None
+        queue.fail(claim, BROKEN, retries=True)
+        assert queue.claim(["train"]) is None
+        clock.advance(min(2**attempt, 128) + 0.1)
+
+
+def test_a_job_that_ended_in_the_future_is_not_the_last(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr("atalaia.kit.jobs.queue.now_us", clock)
+    queue = JobQueue(database)
+    first = put(database, queue, subject="pump")[0]
+    clock.advance(3 * 3600)
+    second = put(database, queue, subject="pump")[0]
+    clock.advance(-3 * 3600)
+    assert last(database, queue) == second.job_id, "it has not ended"
+    for _ in range(2):
+        claim = queue.claim(["train"])
+        assert claim is not None
+        finish(database, queue, claim)
+    assert last(database, queue) == first.job_id
+    clock.advance(3 * 3600)
+    assert last(database, queue) == second.job_id
+
+
+def last(database: Database, queue: JobQueue) -> str | None:
+    with database.read() as session:
+        found = queue.last(session, "train", "pump")
+    return found.job_id if found else None
 
 
 def test_a_cancel_and_the_end_of_a_job_at_once_agree(open_database: Open, database: Database) -> None:

@@ -50,6 +50,11 @@ class Server:
     """One process of `atalaia up` or `atalaia run ROLE` on a data folder; may be started again and again.
 
     Its output is appended to a file beside the folder.
+
+    Attributes
+    ----------
+    variables
+        What stands in its environment besides settings.
     """
 
     def __init__(self, data_dir: Path, *, role: str | None = None, **settings: Any) -> None:
@@ -60,6 +65,7 @@ class Server:
         self._command = ["run", role] if role else ["up"]
         named = {name.replace("__", "."): value for name, value in settings.items()}
         self._environment = environment(named)
+        self.variables: dict[str, str] = {}
         self._process: subprocess.Popen[bytes] | None = None
         self.ready_s: list[float] = []
 
@@ -89,7 +95,7 @@ class Server:
             self._process = subprocess.Popen(
                 [ATALAIA, *self._command, *flags],
                 cwd=self.data_dir.parent,
-                env=self._environment,
+                env={**self._environment, **self.variables},
                 stdout=log,
                 stderr=log,
             )

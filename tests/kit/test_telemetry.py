@@ -2,6 +2,8 @@
 
 import math
 import re
+import threading
+import time
 
 import pytest
 from hypothesis import given
@@ -9,8 +11,8 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
-from atalaia.kit.telemetry import METRICS, SECONDS, Telemetry
-from tests.kit.fakes import in_threads, logged
+from atalaia.kit.telemetry import ASK_S, METRICS, SECONDS, Telemetry
+from tests.kit.fakes import PATIENCE_S, in_threads, logged, wait_until
 
 OURS = [metric for metric in METRICS if not metric.name.startswith("process_")]
 GAUGES = [metric.name for metric in OURS if metric.kind == "gauge"]
@@ -130,6 +132,39 @@ def test_a_gauge_that_cannot_be_read_spoils_no_other_metric(telemetry: Telemetry
         assert math.isnan(read(telemetry, "scoring_lag_rows") or 0)
     with logged("gauge_failed"):
         assert read(telemetry, "points_received_total") == 7
+
+
+def test_a_gauge_that_asks_in_vain_holds_no_scrape_up(telemetry: Telemetry) -> None:
+    answers, asked = threading.Event(), [0]
+
+    def ask() -> float:
+        asked[0] += 1
+        answers.wait(PATIENCE_S)
+        return 7.0
+
+    telemetry.gauge("scoring_lag_rows", ask, asks=True)
+    began = time.monotonic()
+    for _ in range(20):
+        assert math.isnan(read(telemetry, "scoring_lag_rows") or 0)
+    assert time.monotonic() - began < 20 * ASK_S / 2  # waited for once
+    assert asked == [1]
+    answers.set()
+    wait_until(lambda: read(telemetry, "scoring_lag_rows") == 7)
+
+
+def test_a_gauge_that_cannot_ask_is_nothing(telemetry: Telemetry) -> None:
+    telemetry.gauge("scoring_lag_rows", lambda: 1 / 0, asks=True)
+    with logged("gauge_failed", metric="scoring_lag_rows"):
+        assert math.isnan(read(telemetry, "scoring_lag_rows") or 0)
+
+
+def test_a_counter_may_be_shown_before_it_counts(telemetry: Telemetry) -> None:
+    assert read(telemetry, "anomaly_feedback_total", kind="noise") is None
+    telemetry.begin("anomaly_feedback_total", "noise")
+    assert read(telemetry, "anomaly_feedback_total", kind="noise") == 0
+    telemetry.count("anomaly_feedback_total", "noise")
+    telemetry.begin("anomaly_feedback_total", "noise")
+    assert read(telemetry, "anomaly_feedback_total", kind="noise") == 1
 
 
 def test_counts_of_the_hot_path_are_read_when_they_are_scraped(telemetry: Telemetry) -> None:

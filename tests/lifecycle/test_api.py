@@ -288,6 +288,7 @@ def test_metrics_are_told_of_the_window_that_was_asked_for(app: ASGIApp, worksho
     assert (told["window"], told["score"]["points"], told["version"]) == ("60m", 60, "v1")
     assert set(told["drift"]) >= {"method", "statistic", "p_value", "threshold", "drifted"}
     assert told["from"] < told["to"]
+    assert b'model_drift_detected_total{series_id="pump/7"} 0.0' in workshop.telemetry.render()
 
 
 @pytest.mark.parametrize("window", ["", "24", "0h", "h", "-1h", "1w", "1.5h", "24h ", "9999999d", "x" * 17])

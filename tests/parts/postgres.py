@@ -3,6 +3,7 @@
 import itertools
 import shutil
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 from signal import SIGINT
 
@@ -14,7 +15,7 @@ from tests.parts.processes import Part, owned, run
 _USER = "postgres"
 _NAMES = itertools.count()
 _CONFIG = """
-listen_addresses = '127.0.0.1'
+listen_addresses = '{host}'
 unix_socket_directories = ''
 max_connections = {connections}
 shared_buffers = 128MB
@@ -29,19 +30,51 @@ def program(name: str) -> Path:
 
 
 class Postgres(Part):
-    """A PostgreSQL server with a cluster of its own."""
+    """A PostgreSQL server with a cluster of its own.
 
-    def __init__(self, folder: Path, *, connections: int = 200) -> None:
+    Parameters
+    ----------
+    host
+        Where it listens.
+    within
+        A command that runs the server somewhere else, in a network of its own say; it must be run by root.
+    config
+        Further lines of its configuration.
+    wal
+        Where the write-ahead log lies, in small files, when not with the data.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        connections: int = 200,
+        host: str = "127.0.0.1",
+        within: Sequence[str] = (),
+        config: str = "",
+        wal: Path | None = None,
+    ) -> None:
         self.port = free_port()
+        self._host = host
         data = owned(folder, _USER) / "data"
-        run([program("initdb"), "-D", data, "-A", "trust", "-U", _USER, "-E", "UTF8", "--no-sync"], user=_USER)
-        with (data / "postgresql.conf").open("a") as config:
-            config.write(_CONFIG.format(connections=connections) + f"port = {self.port}\n")
-        super().__init__(folder, [program("postgres"), "-D", data], self.answers, user=_USER, stop_by=SIGINT)
+        flags = ["-A", "trust", "-U", _USER, "-E", "UTF8", "--no-sync"]
+        elsewhere: list[str | Path] = (
+            ["--waldir", owned(wal, _USER) / "wal", "--wal-segsize=1"] if wal is not None else []
+        )
+        run([program("initdb"), "-D", data, *flags, *elsewhere], user=_USER)
+        with (data / "postgresql.conf").open("a") as file:
+            file.write(_CONFIG.format(connections=connections, host=host) + f"port = {self.port}\n{config}")
+        with (data / "pg_hba.conf").open("a") as file:
+            file.write(f"host all all {host}/24 trust\n")
+        command: list[str | Path] = [program("postgres"), "-D", data]
+        if within:
+            rights = ["setpriv", f"--reuid={_USER}", f"--regid={_USER}", "--clear-groups"]
+            command = [*within, *rights, *command]
+        super().__init__(folder, command, self.answers, user=None if within else _USER, stop_by=SIGINT)
 
     def url(self, database: str = _USER) -> str:
         """Return where a database is, as SQLAlchemy wants it."""
-        return f"postgresql+psycopg://{_USER}@127.0.0.1:{self.port}/{database}"
+        return f"postgresql+psycopg://{_USER}@{self._host}:{self.port}/{database}"
 
     def new_database(self) -> str:
         """Make an empty database and return its URL."""
@@ -51,7 +84,7 @@ class Postgres(Part):
 
     def execute(self, statement: str, database: str = _USER) -> None:
         """Run one statement as the owner of everything."""
-        dsn = f"postgresql://{_USER}@127.0.0.1:{self.port}/{database}"
+        dsn = f"postgresql://{_USER}@{self._host}:{self.port}/{database}"
         with psycopg.connect(dsn, autocommit=True) as connection:
             connection.execute(statement.encode())
 

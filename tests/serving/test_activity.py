@@ -9,8 +9,8 @@ from atalaia.algorithms.detectors import make_detector
 from atalaia.core.errors import Unavailable
 from atalaia.core.models import Stage
 from atalaia.kit.database import Database
+from atalaia.kit.telemetry import OTHERS
 from atalaia.serving import activity
-from atalaia.serving.activity import OTHERS
 from atalaia.serving.store import HOUR_US
 from tests.kit.fakes import in_threads
 from tests.serving.builders import MEAN, START_US, STD, Place, fleet, model_of, series

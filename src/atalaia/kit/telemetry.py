@@ -8,6 +8,7 @@ import threading
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 from typing import Literal
 
@@ -28,6 +29,10 @@ from prometheus_client.registry import Collector
 _log = structlog.get_logger(__name__)
 
 disable_created_metrics()  # a second series for each counter, which nobody reads
+OTHERS = "(others)"
+"""The value of a label that stands for all that are not told one by one."""
+ASK_S = 0.5
+"""How long a scrape waits for a value that another process has."""
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
@@ -174,9 +179,22 @@ class Telemetry:
         assert _BY_NAME[name].labels, "there is no label to bound"
         self._bounds[name] = _Bound(most, others)
 
-    def gauge(self, name: str, read: Callable[[], float]) -> None:
-        """Let the gauge `name` show what `read` returns when it is scraped, NaN while that fails."""
-        Gauge(name, _BY_NAME[name].help, registry=self.registry).set_function(lambda: _read_or_nan(name, read))
+    def begin(self, name: str, *labels: str) -> None:
+        """Show the counter `name` from 0 on: Prometheus sees no increase in a counter that begins at 1."""
+        counter = self._counters[name]
+        counter.labels(*self._bounded(name, labels)).inc(0)
+
+    def gauge(self, name: str, read: Callable[[], float], *, asks: bool = False) -> None:
+        """Let the gauge `name` show what `read` returns when it is scraped, NaN while that fails.
+
+        Parameters
+        ----------
+        asks
+            Whether `read` asks another process, a database say. What that does not say soon is NaN: a scrape must
+            end in time, else this process counts as gone.
+        """
+        told = partial(_read_or_nan, name, read)
+        Gauge(name, _BY_NAME[name].help, registry=self.registry).set_function(_Asked(told).read if asks else told)
 
     def counts(self, name: str, read: Callable[[], Iterable[tuple[tuple[str, ...], float]]]) -> None:
         """Let the counter `name` show what `read` returns when it is scraped.
@@ -270,6 +288,30 @@ def _read_or_nan(name: str, read: Callable[[], float]) -> float:
     except Exception:  # a database that is down, say: the other metrics are wanted now more than ever
         _log.exception("gauge_failed", metric=name)
         return math.nan
+
+
+class _Asked:
+    """A gauge whose value another process has; one that is slow is not asked again before it has answered."""
+
+    def __init__(self, read: Callable[[], float]) -> None:
+        self._read = read
+        self._lock = threading.Lock()
+        self._asking: threading.Thread | None = None
+        self._value = math.nan
+
+    def read(self) -> float:
+        """Return what is told in time."""
+        with self._lock:
+            if self._asking is not None and self._asking.is_alive():
+                return math.nan
+            asking = threading.Thread(target=self._ask, name="atalaia-gauge", daemon=True)
+            self._asking, self._value = asking, math.nan
+            asking.start()
+        asking.join(ASK_S)
+        return self._value
+
+    def _ask(self) -> None:
+        self._value = self._read()
 
 
 class _Scraped(Collector):

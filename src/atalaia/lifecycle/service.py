@@ -19,7 +19,7 @@ from atalaia.kit.database import Database
 from atalaia.kit.facts import Outbox
 from atalaia.kit.jobs import JobQueue
 from atalaia.kit.signatures import Signatures
-from atalaia.kit.telemetry import Telemetry
+from atalaia.kit.telemetry import OTHERS, Telemetry
 from atalaia.lifecycle import store
 from atalaia.lifecycle.ports import Activity, History, Registry
 from atalaia.lifecycle.promotion import Promotion, unknown_model
@@ -31,6 +31,8 @@ from atalaia.lifecycle.trust import Trust
 from atalaia.lifecycle.verification import Verification
 from atalaia.lifecycle.waves import Waves
 
+_DRIFTING = 1_000
+"""Series whose drift the metrics tell one by one."""
 _WEEK_US = 7 * 86_400 * MICROS
 Model = tuple[store.ModelRow, list[ModelVersion]]
 
@@ -63,7 +65,8 @@ class Lifecycle:
         self._history = history
         self._activity = activity
         self._telemetry = telemetry
-        telemetry.gauge("training_queue_depth", lambda: queue.depth([KIND]))
+        telemetry.gauge("training_queue_depth", lambda: queue.depth([KIND]), asks=True)
+        telemetry.bound("model_drift_detected_total", _DRIFTING, OTHERS)
 
     def list_models(self, session: Session, *, cursor: str | None, limit: int) -> tuple[list[Model], str | None]:
         """Return models in order of id, with all their versions."""
@@ -110,6 +113,7 @@ class Lifecycle:
         judged = judge(model, series_id, timestamps, values)
         predictions, anomalies = self._activity.counts(series_id, now_us() - width)
         drifted = drift(self._reference(version, series_id), values)
+        self._telemetry.begin("model_drift_detected_total", series_id)
         if drifted["drifted"]:
             self._telemetry.count("model_drift_detected_total", series_id)
         return {

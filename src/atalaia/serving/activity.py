@@ -9,6 +9,7 @@ from atalaia.core.clock import now_us
 from atalaia.core.models import version_name
 from atalaia.core.points import IntArray
 from atalaia.kit.database import Database
+from atalaia.kit.telemetry import OTHERS
 from atalaia.serving import store
 from atalaia.serving.routing import (
     CHALLENGED,
@@ -24,8 +25,6 @@ from atalaia.serving.routing import (
 from atalaia.serving.scoring import FALLBACK
 
 _LATELY_US = 7 * 24 * store.HOUR_US
-OTHERS = "(others)"
-"""Stands in the metrics for all series beyond those that are told one by one."""
 Total = tuple[tuple[str, ...], float]
 
 

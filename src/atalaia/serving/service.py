@@ -20,10 +20,10 @@ from atalaia.kit.database import Database
 from atalaia.kit.facts import Outbox
 from atalaia.kit.heap import give_back
 from atalaia.kit.signatures import Signatures
-from atalaia.kit.telemetry import Telemetry
+from atalaia.kit.telemetry import OTHERS, Telemetry
 from atalaia.kit.threads import Loop
 from atalaia.kit.tracing import span
-from atalaia.serving.activity import OTHERS, Activity
+from atalaia.serving.activity import Activity
 from atalaia.serving.artefacts import Artefacts
 from atalaia.serving.blocks import Block, challenge_one, count_one
 from atalaia.serving.cache import Loaded

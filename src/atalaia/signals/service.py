@@ -63,7 +63,9 @@ class Signals:
         self.follower = Loop("scoring", self.scoring.drain, every_s=0.5, pause_s=settings.score_pause_s)
         self._outbox = outbox
         self._scorer = scorer
-        telemetry.gauge("scoring_lag_rows", self.lag)
+        telemetry.gauge("scoring_lag_rows", self.lag, asks=True)
+        for kind in FeedbackKind:
+            telemetry.begin("anomaly_feedback_total", kind.value)
 
     def numbered(self, session: Session, batch: Batch) -> tuple[Points, int]:
         """Return the points of a batch by number, and how many series are new; those are added.

@@ -385,3 +385,16 @@ def test_looking_a_token_up_is_fast(access: Access) -> None:
     header = bearer(access.key.sign("service:x", Role.PREDICTOR, 60)[0])
     access.verify(header)
     assert min(timeit.repeat(lambda: access.known.get(bytes(header)), number=10_000, repeat=5)) / 10_000 < 5e-6
+
+
+@pytest.mark.parametrize(("ahead_s", "is_good"), [(5, True), (3600, False)])
+def test_an_issuer_may_be_a_little_ahead_of_us(
+    access: Access, monkeypatch: pytest.MonkeyPatch, ahead_s: float, is_good: bool
+) -> None:
+    with monkeypatch.context() as there:
+        there.setattr("atalaia.kit.auth.signing.now_us", lambda: now_us() + int(ahead_s * MICROS))
+        token = access.key.sign("service:x", Role.VIEWER, 60)[0]
+    if is_good:
+        assert access.verify(bearer(token)).role is Role.VIEWER
+    else:
+        assert refusal(access, token) == "invalid_token"

@@ -70,8 +70,10 @@ def watch(site: Site, database: Database, telemetry: Telemetry) -> None:
             row = session.execute(query.order_by(JobRow.created_at.desc()).limit(1)).tuples().first()
         return figure(row[0] or 0, row[1] or 0) / MICROS if row else 0.0
 
-    telemetry.gauge("backup_last_success_timestamp_seconds", lambda: told(lambda _, finished: finished))
-    telemetry.gauge("backup_duration_seconds", lambda: told(lambda started, finished: finished - started))
+    telemetry.gauge("backup_last_success_timestamp_seconds", lambda: told(lambda _, finished: finished), asks=True)
+    telemetry.gauge(
+        "backup_duration_seconds", lambda: told(lambda started, finished: finished - started), asks=True
+    )
 
 
 def _every_us(site: Site) -> int:

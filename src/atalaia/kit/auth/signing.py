@@ -15,6 +15,8 @@ from atalaia.kit.keys import SECRETS, make_private, public_text, read_private, t
 
 ISSUER = "urn:atalaia"
 AUDIENCE = "atalaia"
+_AHEAD_US = 10 * MICROS
+"""How far the clock of the machine that issued a token may be ahead of ours."""
 _REQUIRED = ["iss", "aud", "sub", "iat", "exp", "jti", "role"]
 
 
@@ -69,15 +71,18 @@ class SigningKey:
             algorithms=["EdDSA"],
             issuer=ISSUER,
             audience=AUDIENCE,
-            options={"require": _REQUIRED},
+            options={"require": _REQUIRED, "verify_iat": False},
         )
+        issued = round(float(claims["iat"]) * MICROS)
+        if issued > now_us() + _AHEAD_US:
+            raise jwt.ImmatureSignatureError("the token is from the future")
         try:
             role = Role(claims["role"])
         except ValueError:
             raise Denied("no_role", "the token names a role that there is not") from None
         until = int(claims["exp"]) * MICROS
         principal = Principal.of(str(claims["sub"]), role, token_id=str(claims["jti"]), until_us=until)
-        return principal, round(float(claims["iat"]) * MICROS)
+        return principal, issued
 
 
 def load_key(file: Path | None, folder: Path) -> SigningKey:

@@ -26,6 +26,10 @@ _TOLD = 1000
 """How many jobs of a crowd are told of: whoever is woken goes on to the others."""
 _ENQUEUED = "atalaia_enqueued"
 _ENQUEUED_ACTION = "atalaia_enqueued_action"
+_AHEAD_US = 60 * MICROS
+"""More than clocks of different machines differ."""
+_LONGEST = 128
+"""How many times the first pause between two attempts the longest is."""
 
 
 class JobQueue:
@@ -129,11 +133,13 @@ class JobQueue:
     def claim(self, kinds: Sequence[str]) -> Claim | None:
         """Take the most urgent waiting job of one of `kinds`, or one whose worker died."""
         with self._database.read() as session:
-            if session.scalar(select(JobRow.id).where(_claimable(kinds)).limit(1)) is None:
+            if session.scalar(select(JobRow.id).where(self._claimable(kinds)).limit(1)) is None:
                 return None  # the usual case costs no write
         with self._database.write() as session:
             urgent = (
-                select(JobRow).where(_claimable(kinds)).order_by(JobRow.priority.desc(), JobRow.run_at, JobRow.id)
+                select(JobRow)
+                .where(self._claimable(kinds))
+                .order_by(JobRow.priority.desc(), JobRow.run_at, JobRow.id)
             )
             row = session.scalar(urgent.limit(1).with_for_update(skip_locked=True))
             if row is None:
@@ -197,7 +203,8 @@ class JobQueue:
                 _end_badly(session, row, JobStatus.CANCELLED)
             elif again:
                 row.status, row.lease, row.lease_until, row.error = JobStatus.QUEUED, None, None, dict(error)
-                row.run_at = now_us() + int(self._backoff_s * 2 ** (row.attempts - 1) * MICROS)
+                pause_s = self._backoff_s * min(2 ** (row.attempts - 1), _LONGEST)
+                row.run_at = now_us() + int(pause_s * MICROS)
             else:
                 _end_badly(session, row, JobStatus.FAILED, error)
 
@@ -267,7 +274,7 @@ class JobQueue:
 
     def due(self, kinds: Sequence[str], limit: int) -> Sequence[Waiting]:
         """Return jobs that a worker may take now, the most urgent first."""
-        query = select(JobRow.id, JobRow.priority, JobRow.trace).where(_claimable(kinds))
+        query = select(JobRow.id, JobRow.priority, JobRow.trace).where(self._claimable(kinds))
         with self._database.read() as session:
             rows = session.execute(query.order_by(JobRow.priority.desc(), JobRow.run_at, JobRow.id).limit(limit))
             return [Waiting(*row) for row in rows]
@@ -279,8 +286,12 @@ class JobQueue:
             return session.scalar(waiting.select_from(JobRow)) or 0
 
     def last(self, session: Session, kind: str, subject: str) -> Job | None:
-        """Return the newest job of this kind and subject."""
-        query = select(JobRow).where(JobRow.kind == kind, JobRow.subject == subject)
+        """Return the newest job of this kind and subject.
+
+        One that has ended and is from the future does not count: the clock was ahead then, for an hour or a year.
+        """
+        here = or_(JobRow.created_at <= now_us() + _AHEAD_US, JobRow.status.not_in(ENDED))
+        query = select(JobRow).where(JobRow.kind == kind, JobRow.subject == subject, here)
         row = session.scalar(query.order_by(JobRow.created_at.desc(), JobRow.id.desc()).limit(1))
         return job_of(row) if row else None
 
@@ -295,6 +306,19 @@ class JobQueue:
             same = (JobRow.id == claim.job.job_id, JobRow.lease == claim.lease)
             waiting = {"status": JobStatus.QUEUED, "lease": None, "lease_until": None}
             session.execute(update(JobRow).where(*same).values(attempts=JobRow.attempts - 1, **waiting))
+
+    def _claimable(self, kinds: Sequence[str]) -> Any:
+        """Return what makes a job one that may be taken now.
+
+        A job whose time is further away than any pause between attempts was put there before the clock went back:
+        it does not wait until the clock is there again.
+        """
+        now = now_us()
+        strange = now + int(self._backoff_s * _LONGEST * MICROS) + _AHEAD_US
+        due = or_(JobRow.run_at <= now, JobRow.run_at > strange)
+        waiting = (JobRow.status == JobStatus.QUEUED) & due
+        orphaned = (JobRow.status == JobStatus.PROCESSING) & (JobRow.lease_until < now)
+        return JobRow.kind.in_(kinds) & or_(waiting, orphaned)
 
     def _held(self, session: Session, claim: Claim) -> JobRow:
         row = _locked(session, claim.job.job_id)
@@ -334,13 +358,6 @@ def _locked(session: Session, job_id: str) -> JobRow | None:
     """Return a job as it is now, and hold it until the transaction ends."""
     query = select(JobRow).where(JobRow.id == job_id).with_for_update()
     return session.scalar(query.execution_options(populate_existing=True))
-
-
-def _claimable(kinds: Sequence[str]) -> Any:
-    now = now_us()
-    waiting = (JobRow.status == JobStatus.QUEUED) & (JobRow.run_at <= now)
-    orphaned = (JobRow.status == JobStatus.PROCESSING) & (JobRow.lease_until < now)
-    return JobRow.kind.in_(kinds) & or_(waiting, orphaned)
 
 
 def _end(
