@@ -15,6 +15,7 @@ from bench.history import history
 from bench.ingest import ingest
 from bench.jobs import jobs
 from bench.parts import Part, check_names, run
+from bench.recovery import recovery
 from bench.start import help_text, second_run
 from bench.store import commits
 from bench.tick import tick
@@ -25,7 +26,7 @@ SPINE: dict[str, Part] = {
     "history": history,
 }
 FLEET: dict[str, Part] = {"tick": tick, "decoding": decoding, "commits": commits}
-PRODUCTION: dict[str, Part] = {"jobs": jobs, "audit": audit, "backup": backup}
+PRODUCTION: dict[str, Part] = {"jobs": jobs, "audit": audit, "backup": backup, "recovery": recovery}
 ALONE: dict[str, Part] = {"train": train_all, "catch_up": catch_up}
 """Parts that take long, and are run only when they are named."""
 

@@ -54,6 +54,11 @@ def bounded(name: str, value: float, unit: str, baseline: str, baseline_value: f
     return Figure(name, value, unit, baseline, baseline_value, ratio, f"value <= {at_most:g}", value <= at_most)
 
 
+def none_at_all(name: str, value: float, unit: str, baseline: str) -> Figure:
+    """Return a count of what must not happen."""
+    return Figure(name, value, unit, baseline, 0.0, float(not value), "value <= 0", not value)
+
+
 def write(file: str, figures: Sequence[Figure]) -> None:
     """Write the figures to `bench/results`, in place of those of the same names, and print them."""
     RESULTS.mkdir(exist_ok=True)
