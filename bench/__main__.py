@@ -16,6 +16,7 @@ from bench.ingest import ingest
 from bench.jobs import jobs
 from bench.parts import Part, check_names, run
 from bench.recovery import recovery
+from bench.sealing import sealing
 from bench.start import help_text, second_run
 from bench.store import commits
 from bench.tick import tick
@@ -26,7 +27,13 @@ SPINE: dict[str, Part] = {
     "history": history,
 }
 FLEET: dict[str, Part] = {"tick": tick, "decoding": decoding, "commits": commits}
-PRODUCTION: dict[str, Part] = {"jobs": jobs, "audit": audit, "backup": backup, "recovery": recovery}
+PRODUCTION: dict[str, Part] = {
+    "jobs": jobs,
+    "audit": audit,
+    "backup": backup,
+    "sealing": sealing,
+    "recovery": recovery,
+}
 ALONE: dict[str, Part] = {"train": train_all, "catch_up": catch_up}
 """Parts that take long, and are run only when they are named."""
 

@@ -277,13 +277,14 @@ def test_a_sound_folder_passes(harmed: Settings) -> None:
         "data folder",
         "database",
         "objects",
+        "encryption",
         "history",
         "models",
         "registry",
     ]
     assert all(finding.ok and not finding.advice for finding in findings), findings
-    assert findings[3].detail == "all blocks are whole; 0 batches wait to be scored"
-    assert findings[4].detail.startswith("1 models in Production")
+    assert findings[4].detail == "all blocks are whole; 0 batches wait to be scored"
+    assert findings[5].detail.startswith("1 models in Production")
 
 
 def test_a_check_up_changes_nothing(harmed: Settings) -> None:
@@ -354,6 +355,7 @@ def test_all_that_is_wrong_is_found_at_once(harmed: Settings) -> None:
         "data folder": True,
         "database": True,
         "objects": True,
+        "encryption": True,
         "history": False,
         "models": False,
         "registry": True,

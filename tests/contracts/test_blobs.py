@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from atalaia.core.errors import Broken, Missing
-from atalaia.kit.blobs import Blobs, RemoteBlobs, sha256_of
+from atalaia.kit.blobs import Blobs, RemoteBlobs, Seals, sha256_of
+from atalaia.kit.envelopes import is_sealed, sealed_size
+from atalaia.kit.keyring import Keyring, Secret
 from tests.parts.buckets import BUCKETS, rented
 
 pytestmark = [
@@ -27,15 +29,21 @@ ODD = [
 Open = Callable[[], Blobs]
 
 
-@pytest.fixture(params=["folder", *BUCKETS])
+SEALED = "sealed "
+KEYRING = Keyring(Secret(b"k" * 32, is_key=True))
+
+
+@pytest.fixture(params=["folder", *BUCKETS, f"{SEALED}folder", *(f"{SEALED}{kind}" for kind in BUCKETS)])
 def open_blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
     """Open the same store as often as asked, each time as another machine would."""
-    if request.param == "folder":
-        yield lambda: Blobs(tmp_path / "blobs")
+    kind = request.param.removeprefix(SEALED)
+    seals = Seals(KEYRING, requires=True) if kind != request.param else None
+    if kind == "folder":
+        yield lambda: Blobs(tmp_path / "blobs", seals=seals)
         return
-    bucket = rented(request, request.param)
+    bucket = rented(request, kind)
     names = (tmp_path / f"machine-{i}" for i in range(99))
-    yield lambda: RemoteBlobs(bucket.open(), next(names), cache_bytes=2**30)
+    yield lambda: RemoteBlobs(bucket.open(), next(names), cache_bytes=2**30, seals=seals)
 
 
 @pytest.fixture
@@ -45,6 +53,11 @@ def blobs(open_blobs: Open) -> Blobs:
 
 def keys(blobs: Blobs, prefix: str = "") -> list[str]:
     return [found.key for found in blobs.list(prefix)]
+
+
+def lies(blobs: Blobs, size: int) -> int:
+    """Return how many bytes lie in the store for data of a size."""
+    return sealed_size(size) if blobs.seals.writes else size
 
 
 def test_what_is_put_is_read_in_every_way_here_and_elsewhere(open_blobs: Open) -> None:
@@ -144,7 +157,7 @@ def test_an_empty_object_is_an_object(open_blobs: Open) -> None:
     blob = open_blobs().put("empty", b"")
     other = open_blobs()
     assert other.get("empty") == other.view("empty", blob.sha256) == b""
-    assert [(found.key, found.size_bytes) for found in other.list()] == [("empty", 0)]
+    assert [(found.key, found.size_bytes) for found in other.list()] == [("empty", lies(other, 0))]
 
 
 def test_a_large_object_arrives_whole(open_blobs: Open) -> None:
@@ -152,7 +165,7 @@ def test_a_large_object_arrives_whole(open_blobs: Open) -> None:
     blob = open_blobs().put("large", data)
     other = open_blobs()
     assert sha256_of(other.view("large", blob.sha256)) == blob.sha256
-    assert [found.size_bytes for found in other.list()] == [64 * 2**20]
+    assert [found.size_bytes for found in other.list()] == [lies(other, 64 * 2**20)]
 
 
 def test_a_list_has_what_lies_below_a_prefix_in_order_and_says_when_it_was_written(blobs: Blobs) -> None:
@@ -161,7 +174,7 @@ def test_a_list_has_what_lies_below_a_prefix_in_order_and_says_when_it_was_writt
         blobs.put(key, b"xyz")
     assert keys(blobs) == ["a/1", "b/1", "b/2", "b/sub/3", "b-b/1", "bb/1"]
     assert [(found.key, found.size_bytes) for found in blobs.list("b")] == [
-        ("b/1", 3), ("b/2", 3), ("b/sub/3", 3)
+        (key, lies(blobs, 3)) for key in ("b/1", "b/2", "b/sub/3")
     ]  # fmt: skip
     assert keys(blobs, "b/1") == keys(blobs, "nothing") == []
     assert all(before - 2 <= found.modified_s <= time.time() + 2 for found in blobs.list())
@@ -191,8 +204,25 @@ def test_what_is_wanted_soon_comes_several_at_a_time(open_blobs: Open) -> None:
     wanted = [(f"b/{i}", blobs.put(f"b/{i}", bytes([i + 65]) * 1000).sha256) for i in range(20)]
     other = open_blobs()
     other.prefetch(wanted)
-    assert [other.path(key).read_bytes()[0] for key, _ in wanted] == list(range(65, 85))
+    assert all(other.path(key).is_file() for key, _ in wanted)
+    assert [other.local(key, sha256).read_bytes()[0] for key, sha256 in wanted] == list(range(65, 85))
     other.prefetch([("not there", sha256_of(b"x")), ("nor there", sha256_of(b"y"))])
+
+
+def test_what_is_stored_can_be_begun_and_replaced(open_blobs: Open) -> None:
+    blobs, data = open_blobs(), os.urandom(1_000)
+    sha256 = blobs.put("a/b", data).sha256
+    stored = bytes(blobs.stored("a/b"))
+    assert is_sealed(stored) == blobs.seals.writes
+    assert (stored == data) == (not blobs.seals.writes)
+    assert [blobs.begin("a/b", length) for length in (1, 100, 5_000)] == [stored[:1], stored[:100], stored]
+    for act in (blobs.stored, lambda key: blobs.begin(key, 10)):
+        with pytest.raises(Missing):
+            act("a/c")
+    blobs.replace("a/b", [b"another ", b"form"])
+    assert blobs.begin("a/b", 100) == open_blobs().begin("a/b", 100) == b"another form"
+    blobs.replace("a/b", [stored])
+    assert open_blobs().get("a/b", sha256) == data
 
 
 def test_a_store_that_can_be_used_says_so(blobs: Blobs) -> None:

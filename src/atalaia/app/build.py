@@ -19,11 +19,12 @@ from atalaia.app.settings import ROLES, Settings
 from atalaia.connectors.mlflow import MlflowRegistry, MlflowServer, Publisher
 from atalaia.core.errors import Fault, Invalid, Unavailable
 from atalaia.kit.audit.audit import Audit
-from atalaia.kit.blobs import Blobs, Bucket, RemoteBlobs
+from atalaia.kit.blobs import Blobs, Bucket, RemoteBlobs, Seals
 from atalaia.kit.database import reason_of
 from atalaia.kit.facts import Outbox
 from atalaia.kit.jobs import JobQueue, Work, Worker
 from atalaia.kit.jobs.broker import Dispatcher
+from atalaia.kit.keyring import Keyring
 from atalaia.kit.leases import Lease, owner_name
 from atalaia.kit.logs import EventLog
 from atalaia.kit.privacy import Privacy
@@ -31,6 +32,7 @@ from atalaia.kit.signatures import Signatures
 from atalaia.kit.telemetry import Telemetry
 from atalaia.kit.threads import Loop
 from atalaia.kit.tracing import Tracing
+from atalaia.kit.vault import keyring_in, open_vault
 from atalaia.lifecycle import tasks as lifecycle_tasks
 from atalaia.lifecycle.deployments import DeploymentList
 from atalaia.lifecycle.erasure import ModelErasure
@@ -68,19 +70,19 @@ class Atalaia:
         )
         self._migrator = Loop("schema", self._migrate, every_s=_MIGRATE_S)
         self._is_migrated = self._try_to_migrate(may_wait=may_remember and deployments.is_there)
-        self.blobs = open_blobs(settings)
+        self.keyring = keyring = open_vault(settings.data_dir, settings.encryption)
+        self.blobs = open_blobs(settings, keyring)
         self.events = EventLog(as_json=settings.log_format == "json")
         self.audit = self._audit_log()
-        self.entrance = Entrance(self.database, settings, self.telemetry, self.audit.trail)
+        self.entrance = Entrance(self.database, settings, self.telemetry, self.audit.trail, keyring)
         self.outbox = Outbox(self.database)
         self.queue = JobQueue(self.database, lease_s=settings.job_lease_s, backoff_s=settings.job_backoff_s)
         self.registry = open_registry(settings)
-        self.signatures = Signatures(settings.signing, settings.data_dir)
+        self.signatures = Signatures(settings.signing, settings.data_dir, keyring)
         memory = Memory(self.database, self.blobs)
+        at = (self.database, self.blobs, self.outbox)
         self.serving = Serving(
-            self.database,
-            self.blobs,
-            self.outbox,
+            *at,
             deployments,
             self.registry,
             KnownSeries(self.database, memory),
@@ -88,8 +90,7 @@ class Atalaia:
             self.telemetry,
             self.signatures,
         )
-        self.privacy = Privacy(settings.privacy, settings.data_dir)
-        at = (self.database, self.blobs, self.outbox)
+        self.privacy = Privacy(settings.privacy, settings.data_dir, keyring)
         self.signals = Signals(*at, self.serving, memory, settings.signals, self.telemetry, self.privacy)
         self.lifecycle = Lifecycle(
             self.database,
@@ -258,22 +259,26 @@ def opened(settings: Settings) -> Generator[Atalaia]:
         atalaia.database.close()
 
 
-def open_blobs(settings: Settings) -> Blobs:
+def open_blobs(settings: Settings, keyring: Keyring | None = None) -> Blobs:
     """Return where objects are kept: a folder in the data folder, or a bucket behind copies there.
 
     Raises
     ------
     Invalid
-        When the URL is none of a bucket, or the package for it is not installed.
+        When the URL is none of a bucket, the package for it is not installed, or a key cannot be used.
     """
+    told = settings.encryption
+    keyring = keyring_in(settings.data_dir, told) if keyring is None else keyring
+    seals = Seals(keyring, writes=told.blobs, requires=told.require)
     if settings.blobs_url is None:
-        return Blobs(settings.data_dir / "blobs")
+        return Blobs(settings.data_dir / "blobs", seals=seals)
     given = settings.blobs
     return RemoteBlobs(
         Bucket(settings.blobs_url, given),
         settings.data_dir / "copies",
         cache_bytes=given.cache_bytes,
         parallel_reads=given.parallel_reads,
+        seals=seals,
     )
 
 

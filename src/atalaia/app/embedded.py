@@ -21,9 +21,10 @@ from atalaia.app.entrance import database_of
 from atalaia.app.pool import open_pool
 from atalaia.app.server import make_app, with_front
 from atalaia.app.settings import ROLES, Settings
-from atalaia.core.errors import AtalaiaError, Conflict, Denied, Unavailable
+from atalaia.core.errors import AtalaiaError, Broken, Conflict, Denied, Invalid, Unavailable
 from atalaia.core.models import artefact_key
 from atalaia.kit.auth.permissions import Role
+from atalaia.kit.blobs import unopened
 from atalaia.kit.database import reason_of
 from atalaia.kit.logs import configure_logs
 from atalaia.kit.signatures import Verdict
@@ -235,12 +236,19 @@ def diagnose(settings: Settings) -> list[Finding]:
         return findings
     try:
         atalaia = build(settings)
+    except Invalid as error:
+        return [*findings, Finding("settings", False, error.detail, "correct the named setting")]
     except AtalaiaError as error:
         advice = "start the release of Atalaia that wrote it, or a later one"
         return [*findings, Finding("schema", False, error.detail, advice)]
     try:
         advice = "look at the object store, its network and our keys to it; copies of objects answer meanwhile"
         findings.append(_finding("objects", atalaia.blobs.check, advice))
+        advice = (
+            "name the key that sealed them in `encryption.previous`, then run `atalaia encryption rotate`;"
+            " restore those that are damaged"
+        )
+        findings.append(_finding("encryption", lambda: _check_seals(atalaia), advice))
         findings.append(
             _finding("history", lambda: _check_blocks(atalaia), "restore the named blocks from a backup")
         )
@@ -296,6 +304,17 @@ def _check_blocks(atalaia: Atalaia) -> str:
     if bad:
         raise Unavailable("database_unavailable", f"{len(bad)} damaged or missing blocks: {', '.join(bad[:5])}")
     return f"all blocks are whole; {atalaia.signals.lag()} batches wait to be scored"
+
+
+def _check_seals(atalaia: Atalaia) -> str:
+    if atalaia.settings.blobs_url is not None and not atalaia.keyring:
+        return "nothing is sealed, by the settings"
+    bad = unopened(atalaia.blobs)
+    if bad:
+        named = ", ".join(f"{key} ({error.code})" for key, error in list(bad.items())[:5])
+        raise Broken("unknown_key", f"{len(bad)} objects cannot be opened: {named}")
+    told = "secrets and new objects are" if atalaia.blobs.seals.writes else "secrets are"
+    return f"all objects can be opened; {told if atalaia.keyring.seals else 'nothing is'} sealed"
 
 
 def _check_models(atalaia: Atalaia) -> str:

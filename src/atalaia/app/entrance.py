@@ -11,8 +11,10 @@ from atalaia.kit.auth.access import Access
 from atalaia.kit.auth.gate import Gate, check_networks
 from atalaia.kit.auth.users import Users
 from atalaia.kit.database import Database
+from atalaia.kit.keyring import Keyring
 from atalaia.kit.limits import RateLimits
 from atalaia.kit.telemetry import Telemetry
+from atalaia.kit.vault import keyring_in
 
 
 class Entrance:
@@ -22,13 +24,18 @@ class Entrance:
     ----------
     audit
         Is told of logins, of every change of access, and of callers who may not.
+    keyring
+        What secrets are sealed with.
     """
 
-    def __init__(self, database: Database, settings: Settings, telemetry: Telemetry, audit: Trail) -> None:
+    def __init__(
+        self, database: Database, settings: Settings, telemetry: Telemetry, audit: Trail, keyring: Keyring
+    ) -> None:
         check_networks(settings.trusted_proxies)
         self.is_on = settings.auth.mode == "on"
         is_limited = settings.limits.mode == "on" or (settings.limits.mode == "auto" and self.is_on)
-        self.access = Access(database, settings.auth, settings.data_dir, telemetry, ProviderDocuments())
+        documents = ProviderDocuments()
+        self.access = Access(database, settings.auth, settings.data_dir, telemetry, documents, keyring)
         self.users = Users(database, self.access, audit, telemetry)
         self.limits = RateLimits(settings.limits, telemetry) if is_limited else None
         self.is_guarded = self.is_on or is_limited
@@ -55,12 +62,20 @@ def database_of(settings: Settings) -> Database:
 
 
 @contextmanager
-def local_users(settings: Settings) -> Generator[Users]:
-    """Open the users in the database of `settings`, for whoever may write it; no service needs to run."""
+def migrated(settings: Settings) -> Generator[Database]:
+    """Open the database of `settings`, for whoever may write it; no service needs to run."""
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     database = database_of(settings)
     try:
         migrate(database)
-        yield Entrance(database, settings, Telemetry(), Trail(database)).users
+        yield database
     finally:
         database.close()
+
+
+@contextmanager
+def local_users(settings: Settings) -> Generator[Users]:
+    """Open the users in the database of `settings`."""
+    with migrated(settings) as database:
+        keyring = keyring_in(settings.data_dir, settings.encryption)
+        yield Entrance(database, settings, Telemetry(), Trail(database), keyring).users

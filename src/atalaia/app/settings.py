@@ -24,6 +24,7 @@ from atalaia.kit.audit.settings import AuditSettings
 from atalaia.kit.auth.settings import AuthSettings
 from atalaia.kit.blobs import BlobsSettings
 from atalaia.kit.database_settings import DatabaseSettings
+from atalaia.kit.keyring import EncryptionSettings
 from atalaia.kit.limits import LimitSettings
 from atalaia.kit.privacy import PrivacySettings
 from atalaia.kit.signatures import SigningSettings
@@ -104,6 +105,9 @@ class Settings(BaseSettings):
     limits: LimitSettings = Field(default_factory=LimitSettings, description="How often each caller may call.")
     privacy: PrivacySettings = Field(default_factory=PrivacySettings, description="Data of people.")
     signing: SigningSettings = Field(default_factory=SigningSettings, description="Signatures of models.")
+    encryption: EncryptionSettings = Field(
+        default_factory=EncryptionSettings, description="What seals secrets and objects."
+    )
     blobs: BlobsSettings = Field(default_factory=BlobsSettings, description="How to reach the bucket.")
     backup: BackupSettings = Field(default_factory=BackupSettings, description="Backups of the site.")
     registry: RegistrySettings = Field(default_factory=RegistrySettings, description="The MLflow server.")

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from atalaia.core.errors import Broken
 from atalaia.core.points import IntArray, NumberArray, Points
 from atalaia.kit.decimals import RAW, Scaled, scale, unscale
+from atalaia.kit.envelopes import SealedFile
 from atalaia.kit.narrow import UNITS, Narrow, narrow, widen
 
 ROW_GROUP = 16_384
@@ -30,6 +31,8 @@ _SCALED_POINTS = 4
 """Points of a series, on average, from which its values are kept as whole numbers."""
 Span = tuple[int, int]
 """A range of time in microseconds; it holds its start, but not its end."""
+Source = Path | SealedFile
+"""A file, or what is in one that is sealed."""
 
 
 def points_to_ipc(points: Points) -> bytes:
@@ -132,7 +135,7 @@ class Footer:
         return 3 * int(self.metadata.serialized_size)
 
 
-def read_footer(path: Path) -> Footer:
+def read_footer(path: Source) -> Footer:
     """Return the footer of the Parquet file at `path`.
 
     Raises
@@ -149,7 +152,7 @@ def read_footer(path: Path) -> Footer:
     return Footer(metadata, first, last, np.array([group.num_rows for group in groups], np.int64))
 
 
-def read_series(path: Path, footer: Footer, numbers: NumberArray, span: Span | None = None) -> Points:
+def read_series(path: Source, footer: Footer, numbers: NumberArray, span: Span | None = None) -> Points:
     """Return the points of the series `numbers` (sorted) in a range, from the row groups that may hold them.
 
     Raises
@@ -168,7 +171,7 @@ def read_series(path: Path, footer: Footer, numbers: NumberArray, span: Span | N
     return part_of(points, numbers, span)
 
 
-def read_all(path: Path) -> Points:
+def read_all(path: Source) -> Points:
     """Return all points of the Parquet file at `path`."""
     footer = read_footer(path)
     if not len(footer.first):

@@ -17,7 +17,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from atalaia.core.errors import Fault, Invalid, Missing
-from atalaia.kit.keys import SECRETS, keep_secret
+from atalaia.kit.keyring import Keyring
+from atalaia.kit.keys import SECRETS, keep_secret, read_secret
 
 PREFIX = "anon-"
 """Begins every pseudonym, so that none is taken for a value, nor hidden once more."""
@@ -80,15 +81,16 @@ class Privacy:
         Whether there is any rule for ids.
     """
 
-    def __init__(self, settings: PrivacySettings, folder: Path) -> None:
+    def __init__(self, settings: PrivacySettings, folder: Path, keyring: Keyring | None = None) -> None:
         self._settings = settings
         self._folder = folder
+        self._keyring = keyring
         self._of_labels = [rule for rule in settings.rules if rule.where == "labels"]
         self._of_ids = [rule for rule in settings.rules if rule.where == "series_id"]
         self._of_notes = [rule for rule in settings.rules if rule.where == "notes"]
         self.hides_ids = bool(self._of_ids)
         is_hashed = any(rule.action == "hash" for rule in settings.rules)
-        self._secret = _secret(settings.secret_file, folder) if is_hashed else b""
+        self._secret = _secret(settings.secret_file, folder, keyring) if is_hashed else b""
         self._id = lru_cache(maxsize=_REMEMBERED)(self._hidden_id)
 
     def pseudonym(self, value: str) -> str:
@@ -118,7 +120,7 @@ class Privacy:
         if not may_make and not path.exists():
             detail = f"there is no secret of pseudonyms in {path}; run this where the site's `secrets/` are"
             raise Missing("not_found", detail)
-        secret = self._secret or _secret(self._settings.secret_file, self._folder)
+        secret = self._secret or _secret(self._settings.secret_file, self._folder, self._keyring)
         return hmac.new(secret, b"erasure " + value.encode("utf-8", "surrogatepass"), sha256).hexdigest()
 
     def known_as(self, value: str) -> list[str]:
@@ -167,12 +169,12 @@ def is_pseudonym(value: str) -> bool:
     return len(digits) == _DIGITS and digits != value and all(c in "0123456789abcdef" for c in digits)
 
 
-def _secret(file: Path | None, folder: Path) -> bytes:
+def _secret(file: Path | None, folder: Path, keyring: Keyring | None) -> bytes:
     path = file or folder / SECRETS / _FILE
     if file is None and not path.exists():
-        keep_secret(path, secrets.token_bytes(32))
+        keep_secret(path, secrets.token_bytes(32), keyring)
     try:
-        secret = path.read_bytes()
+        secret = read_secret(path, keyring)
     except OSError as error:
         reason = f"{path} cannot be read: {error.strerror}"
         raise Invalid("invalid_settings", reason, faults=[Fault("/privacy/secret_file", reason)]) from error

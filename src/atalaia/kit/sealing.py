@@ -31,7 +31,7 @@ _TAG = 16
 _WRAPPED = _KEY + _TAG
 _HEAD = len(MAGIC) + _SALT + _NONCE + _WRAPPED
 _PIECE = 2**20
-_LEAST_PASSPHRASE = 12
+LEAST_PASSPHRASE = 12
 _SCRYPT_N = 2**15
 
 
@@ -120,7 +120,7 @@ class Sealer:
             return self._secret
         with self._lock:
             if salt not in self._keys:
-                self._keys[salt] = Scrypt(salt=salt, length=_KEY, n=_SCRYPT_N, r=8, p=1).derive(self._secret)
+                self._keys[salt] = stretched(self._secret, salt)
             return self._keys[salt]
 
 
@@ -143,20 +143,31 @@ def sealer_of(passphrase_file: Path | None, key_file: Path | None, setting: str)
     except OSError as error:
         raise _unusable(f"{setting}.{name}", f"{path} cannot be read: {error.strerror}") from error
     if passphrase_file:
-        if len(secret) < _LEAST_PASSPHRASE:
-            raise _unusable(f"{setting}.{name}", f"a passphrase has at least {_LEAST_PASSPHRASE} characters")
+        if len(secret) < LEAST_PASSPHRASE:
+            raise _unusable(f"{setting}.{name}", f"a passphrase has at least {LEAST_PASSPHRASE} characters")
         return Sealer(secret, is_key=False)
     return Sealer(_decoded(secret, f"{setting}.{name}"), is_key=True)
 
 
-def _decoded(secret: bytes, setting: str) -> bytes:
-    if len(secret) == _KEY:
-        return secret
+def stretched(passphrase: bytes, salt: bytes) -> bytes:
+    """Return the key that a passphrase makes with a salt."""
+    return Scrypt(salt=salt, length=_KEY, n=_SCRYPT_N, r=8, p=1).derive(passphrase)
+
+
+def key_in(data: bytes) -> bytes | None:
+    """Return the key that a file holds, as it is or in base64; None when it holds none."""
+    if len(data) == _KEY:
+        return data
     try:
-        key = b64decode(secret.strip(), validate=True)
+        key = b64decode(data.strip(), validate=True)
     except (Base64Error, ValueError):
-        key = b""
-    if len(key) != _KEY:
+        return None
+    return key if len(key) == _KEY else None
+
+
+def _decoded(secret: bytes, setting: str) -> bytes:
+    key = key_in(secret)
+    if key is None:
         raise _unusable(setting, "a key is 32 bytes, as they are or in base64: `openssl rand -base64 32`")
     return key
 

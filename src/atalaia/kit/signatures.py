@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pydantic import BaseModel, ConfigDict, Field
 
+from atalaia.kit.keyring import Keyring
 from atalaia.kit.keys import SECRETS, encoded, make_private, public_text, read_private, read_public, thumbprint
 
 BEFORE = "before-signatures"
@@ -63,10 +64,13 @@ class Signatures:
     ----------
     folder
         The data folder, which has the key when the settings name none.
+    keyring
+        What the key is sealed with there.
     """
 
-    def __init__(self, settings: SigningSettings, folder: Path) -> None:
+    def __init__(self, settings: SigningSettings, folder: Path, keyring: Keyring | None = None) -> None:
         self._settings = settings
+        self._keyring = keyring
         self._path = settings.key_file or folder / SECRETS / "model_key.pem"
         self._private: Ed25519PrivateKey | None = None
         self._trusted = _by_id(read_public(told, "/signing/trusted") for told in settings.trusted)
@@ -124,8 +128,8 @@ class Signatures:
     def _key(self) -> Ed25519PrivateKey:
         if self._private is None:
             if self._settings.key_file is None and not self._path.exists():
-                make_private(self._path)
-            self._private = read_private(self._path, "/signing/key_file")
+                make_private(self._path, self._keyring)
+            self._private = read_private(self._path, "/signing/key_file", self._keyring)
         return self._private
 
     def _public(self, key_id: str) -> Ed25519PublicKey | None:
@@ -134,7 +138,7 @@ class Signatures:
         if found is not None:
             return found
         if self._private is None and self._path.exists():  # the process that trains may have made it meanwhile
-            self._private = read_private(self._path, "/signing/key_file")
+            self._private = read_private(self._path, "/signing/key_file", self._keyring)
         if self._private is None:
             return None
         return _by_id([self._private.public_key()]).get(key_id)

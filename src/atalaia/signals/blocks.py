@@ -4,7 +4,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -13,7 +12,7 @@ from atalaia.core.clock import now_us
 from atalaia.core.errors import AtalaiaError, Broken, Stale
 from atalaia.core.ids import new_id
 from atalaia.core.points import FloatArray, NumberArray, Points
-from atalaia.kit.arrow import Footer, Span, points_to_parquet, read_all, read_footer, read_series
+from atalaia.kit.arrow import Footer, Source, Span, points_to_parquet, read_all, read_footer, read_series
 from atalaia.kit.blobs import Blobs
 from atalaia.signals.rules import BUCKET_SERIES
 from atalaia.signals.store.history import BlockRow, Held
@@ -174,7 +173,7 @@ class Blocks:
         with _rewritten_if_gone(block.key):
             return self._sound(block, read_all)
 
-    def _sound(self, block: Held, read: Callable[[Path], _Result]) -> _Result:
+    def _sound(self, block: Held, read: Callable[[Source], _Result]) -> _Result:
         """Read a block; what is a copy of one that lies elsewhere is fetched anew when it is damaged."""
         try:
             return read(self._blobs.local(block.key, block.sha256))

@@ -123,6 +123,9 @@ def test_a_target_that_fills_up_fails_the_backup_and_keeps_the_earlier_one(tmp_p
         def get(self, key: str) -> bytes:
             return target._store.get(key)
 
+        def begin(self, key: str, length: int) -> bytes:
+            return target._store.begin(key, length)
+
         def size(self, key: str) -> int | None:
             return target._store.size(key)
 

@@ -13,7 +13,7 @@ FOUND = {
     "words": 2,
     "rows": {"audit_events": 3, "series": 1},
     "files": {"atalaia.db": 1, "audit": 2},
-    "objects": {"audit/journal": 4},
+    "objects": {"audit/journal": 4, "unread": 1},
 }
 
 
@@ -52,7 +52,8 @@ def test_evidence_stays_for_its_time_and_all_else_is_told_apart() -> None:
         assert "GDPR Art. 17(3)" in remains[where]["why"]
         assert "audit.keep_days" in remains[where]["until"]
     assert "GDPR" not in remains["table: series"]["why"]
-    assert [one["count"] for one in remains.values()] == [3, 1, 1, 2, 4]
+    assert "No key" in remains["object store: unread"]["why"]
+    assert [one["count"] for one in remains.values()] == [3, 1, 1, 2, 4, 1]
 
 
 def test_a_database_file_is_no_evidence_when_the_trail_names_nobody() -> None:

@@ -1,6 +1,7 @@
 """The search finds a word wherever it stands, in the forms in which it is written, and says where."""
 
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import cramjam
@@ -49,6 +50,21 @@ def test_files_and_objects_hold_it_in_every_form(atalaia: Atalaia, form: int) ->
     (atalaia.settings.data_dir / "mlflow" / "m.db").write_bytes(data[5:])
     atalaia.blobs.put("models/a.npz", data)
     assert found(atalaia) == {**NOTHING, "files": {"mlflow": 1}, "objects": {"models": 1}}
+
+
+def test_what_is_sealed_is_opened_or_told_of(build_one: BuildOne, tmp_path: Path) -> None:
+    (key_file := tmp_path / "key").write_bytes(b"k" * 32)
+    sealed = build_one(encryption={"key_file": key_file, "blobs": True})
+    sealed.blobs.put("memory/a", WORD.encode())
+    copy = sealed.settings.data_dir / "copies" / "memory" / "a"
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes(sealed.blobs.path("memory/a").read_bytes())
+    assert WORD.encode() not in copy.read_bytes()
+    assert found(sealed) == {**NOTHING, "files": {"copies/memory": 1}, "objects": {"memory": 1}}
+    copy.unlink()
+    stored = sealed.blobs.path("memory/a")
+    stored.write_bytes(stored.read_bytes()[:-9])
+    assert found(sealed) == {**NOTHING, "objects": {"unread": 1}}
 
 
 def test_what_is_damaged_is_looked_at_as_it_is(atalaia: Atalaia) -> None:

@@ -35,7 +35,7 @@ from atalaia.app.backup.site import (
 from atalaia.app.backup.site import REGISTRY as REGISTRY_FOLDER
 from atalaia.app.backup.target import Target
 from atalaia.core.clock import now_us
-from atalaia.core.errors import AtalaiaError, Broken, Busy, Conflict, Missing
+from atalaia.core.errors import AtalaiaError, Broken, Busy, Conflict, Fault, Invalid, Missing
 from atalaia.core.ids import new_id
 from atalaia.kit.blobs import sha256_of
 from atalaia.kit.database import Database
@@ -79,6 +79,8 @@ def create(site: Site, target: Target, *, with_secrets: bool = False, report: Re
     ------
     Missing
         When there is no site.
+    Invalid
+        When objects are sealed here, and the target is not.
     Busy
         When backups are being removed in the target, for longer than one waits for that.
     Unavailable
@@ -87,6 +89,7 @@ def create(site: Site, target: Target, *, with_secrets: bool = False, report: Re
     if site.is_empty():
         raise Missing("no_site", f"there is no site in {site.folder}; nothing was backed up")
     _check_apart(site, target)
+    _check_sealed(site, target)
     _remove_leftovers(site.folder)
     with target.working("backup"):
         _await_prune(target)
@@ -271,6 +274,15 @@ def _kind_of(path: Path) -> str:
 def _check_apart(site: Site, target: Target) -> None:
     if "://" not in target.name and Path(target.name).absolute().is_relative_to(site.folder):
         raise Conflict("backup_inside", f"{target.name} lies in the data folder, and would be lost with it")
+
+
+def _check_sealed(site: Site, target: Target) -> None:
+    """Refuse to write what is sealed here where it can be read."""
+    if site.settings.encryption.blobs and target.sealer is None:
+        reason = (
+            "objects are sealed here (encryption.blobs), so backups must be: set this, or backup.passphrase_file"
+        )
+        raise Invalid("invalid_settings", f"backup.key_file: {reason}", faults=[Fault("/backup/key_file", reason)])
 
 
 def _await_prune(target: Target) -> None:

@@ -19,8 +19,7 @@ from atalaia.app.backup_settings import BackupSettings
 from atalaia.core.clock import MICROS, now_us
 from atalaia.core.errors import AtalaiaError, Broken, Denied, Missing, Unavailable
 from atalaia.core.ids import new_id
-from atalaia.kit.blobs import Blobs, BlobsSettings, Bucket, Listed, sha256_of
-from atalaia.kit.blobs.remote import Store
+from atalaia.kit.blobs import Blobs, BlobsSettings, Bucket, Listed, Store, sha256_of
 from atalaia.kit.leases import is_gone, owner_name
 from atalaia.kit.sealing import Sealer, sealer_of
 
@@ -47,6 +46,11 @@ class FolderStore:
         """Return an object, or raise `Missing`."""
         with _reached(self.name):
             return self._blobs.get(key)
+
+    def begin(self, key: str, length: int) -> bytes:
+        """Return the first bytes of an object, or raise `Missing`."""
+        with _reached(self.name):
+            return self._blobs.begin(key, length)
 
     def size(self, key: str) -> int | None:
         """Return the size of an object, None when there is none."""

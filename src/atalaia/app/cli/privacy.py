@@ -131,9 +131,11 @@ def _read(file: Path) -> dict[str, Any]:
 def _is_of(settings: "Settings", told: dict[str, Any], series_id: str | None, label: str | None) -> bool:
     from atalaia.kit.erasures import Subject
     from atalaia.kit.privacy import Privacy
+    from atalaia.kit.vault import keyring_in
 
     subject = Subject("series_id", series_id) if series_id is not None else Subject("label", label or "")
-    hashed = Privacy(settings.privacy, settings.data_dir).keyed(str(subject), may_make=False)
+    keyring = keyring_in(settings.data_dir, settings.encryption)
+    hashed = Privacy(settings.privacy, settings.data_dir, keyring).keyed(str(subject), may_make=False)
     certificate: dict[str, Any] = told["certificate"]
     said: dict[str, Any] = certificate.get("subject") or {}
     return f"hmac-sha256:{hashed}" in [*said.values()]

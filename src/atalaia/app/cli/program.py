@@ -12,6 +12,7 @@ from atalaia.app.cli import (
     anomalies,
     audit,
     backups,
+    encryption,
     fleets,
     jobs,
     models,
@@ -76,6 +77,7 @@ for noun, commands in {
     "users": users.app,
     "tokens": tokens.app,
     "audit": audit.app,
+    "encryption": encryption.app,
     "privacy": privacy.app,
 }.items():
     app.add_typer(commands, name=noun)

@@ -42,9 +42,11 @@ def show_key(
     """Show the public key that verifies models of this installation, for `signing.trusted` elsewhere."""
     session = session_of(ctx, output)
     from atalaia.kit.signatures import Signatures
+    from atalaia.kit.vault import keyring_in
 
     settings = settings_of(data_dir, None, None)
-    key_id, text, as_pem = Signatures(settings.signing, settings.data_dir).public_key()
+    keyring = keyring_in(settings.data_dir, settings.encryption)
+    key_id, text, as_pem = Signatures(settings.signing, settings.data_dir, keyring).public_key()
     if pem:
         typer.echo(as_pem, nl=False)
         return

@@ -3,6 +3,7 @@
 from typing import Any
 
 from atalaia import __version__
+from atalaia.app.erasure.search import UNREAD
 from atalaia.app.settings import Settings
 from atalaia.core.clock import isoformat
 from atalaia.kit.erasures import STATEMENT, ErasureRow
@@ -32,6 +33,7 @@ _EVIDENCE = (
     " proved any more."
 )
 _OTHERS = "It names the subject without being of it: the id, a label or the fleet of another series, say."
+_SEALED = "No key of the site opens it (`atalaia doctor` tells of it), so that nobody knows what it holds."
 _EVIDENT = frozenset(
     {"audit_events", "audit", "copies/audit", "audit/journal", "audit/predictions", "audit/events"}
 )
@@ -68,11 +70,12 @@ def _remains(told: dict[str, Any], found: dict[str, Any], settings: Settings) ->
     for kind, places in ((kind, found.get(kind, {})) for kind in _TABLES):
         for place, count in places.items():
             is_evidence = place in _EVIDENT or (has_evidence and kind == "files" and place.startswith(_FILE))
+            why = _EVIDENCE if is_evidence else _SEALED if place == UNREAD else _OTHERS
             remains.append(
                 {
                     "where": f"{_TABLES[kind]}: {place}",
                     "count": count,
-                    "why": _EVIDENCE if is_evidence else _OTHERS,
+                    "why": why,
                     "until": until if is_evidence else "",
                 }
             )

@@ -17,8 +17,9 @@ from sqlalchemy import cast as as_type
 
 from atalaia.app.erasure.parts import Parts
 from atalaia.app.migrations.tables import METADATA
-from atalaia.core.errors import AtalaiaError
+from atalaia.core.errors import AtalaiaError, Broken, Missing
 from atalaia.kit.audit.columns import names_any
+from atalaia.kit.blobs import Seals
 
 _FOLDERS = ("models", "memory", "audit")
 """Of the store. Blocks of history hold numbers, times and values, and no name of anybody."""
@@ -28,6 +29,8 @@ _CHUNK = 1 << 22
 _COPIES = "copies"
 """Of objects that lie in a bucket."""
 _APART = ("blobs", "secrets")
+UNREAD = "unread"
+"""Counts objects that lie there sealed, with no key to open them."""
 GoOn = Callable[[], object]
 
 
@@ -83,7 +86,8 @@ def _files(parts: Parts, wanted: Sequence[bytes], go_on: GoOn) -> dict[str, int]
         if place in _APART or not path.is_file():
             continue
         go_on()
-        if _file_holds(path, wanted):
+        is_copy = place.startswith(f"{_COPIES}/")
+        if _copy_holds(parts.blobs.seals, path, folder / _COPIES, wanted) if is_copy else _file_holds(path, wanted):
             found[place] = found.get(place, 0) + 1
     return found
 
@@ -95,7 +99,10 @@ def _objects(parts: Parts, wanted: Sequence[bytes], words: Sequence[str], go_on:
             go_on()
             try:
                 data = parts.blobs.get(blob.key)
-            except AtalaiaError:  # removed meanwhile
+            except Missing:  # removed meanwhile
+                continue
+            except Broken:
+                found[UNREAD] = found.get(UNREAD, 0) + 1
                 continue
             if _object_holds(blob.key, data, wanted, words):
                 place = "/".join(blob.key.split("/")[: 2 if folder == "audit" else 1])
@@ -110,6 +117,16 @@ def _object_holds(key: str, data: bytes, wanted: Sequence[bytes], words: Sequenc
         if key.endswith(".parquet"):
             return names_any(data, words)
     return _holds(data, wanted)
+
+
+def _copy_holds(seals: Seals, path: Path, copies: Path, wanted: Sequence[bytes]) -> bool:
+    try:
+        stored = path.read_bytes()
+    except OSError:  # removed meanwhile
+        return False
+    with suppress(AtalaiaError):
+        return _holds(bytes(seals.opened(path.relative_to(copies).as_posix(), stored)), wanted)
+    return _holds(stored, wanted)
 
 
 def _file_holds(path: Path, wanted: Sequence[bytes]) -> bool:

@@ -6,7 +6,7 @@ that what follows has an end. Objects that nothing names any more are noted befo
 """
 
 import time
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -19,6 +19,7 @@ from atalaia.app.erasure.search import DEPLOYMENTS, forms_of, search
 from atalaia.core.clock import now_us
 from atalaia.core.errors import AtalaiaError, Stale, Unavailable
 from atalaia.core.models import ModelKey, Scope
+from atalaia.kit.blobs.turns import alone
 from atalaia.kit.erasures import KIND, ErasureRow, Plan, Subject, encoded, erasure
 from atalaia.kit.idempotency import erase_keys
 from atalaia.kit.jobs import Outcome, Run, Work
@@ -171,9 +172,15 @@ class Erasing:
 
     def _objects(self) -> None:
         plan = self._plan()
-        for key in plan.objects:
-            self._parts.blobs.delete(key)
+        self._delete(plan.objects)
         self._finish({"objects_deleted": len(set(plan.objects))}, plan)
+
+    def _delete(self, keys: Sequence[str]) -> None:
+        """Delete objects while nobody replaces any: whoever had read one before would bring it back."""
+        with alone(self._parts.database, lambda: self._run.report(self._run.progress)) as go_on:
+            for key in keys:
+                go_on()
+                self._parts.blobs.delete(key)
 
     def _scrub(self) -> None:
         """Leave nothing legible in free pages; those who read are waited for."""
@@ -193,8 +200,7 @@ class Erasing:
         parts, plan = self._parts, self._plan()
         found: dict[str, Any] = {}
         for _ in range(_LOOKS):
-            for key in parts.signals.memory.strays(forms_of(plan.words)):  # of whoever was overtaken just now
-                parts.blobs.delete(key)
+            self._delete(parts.signals.memory.strays(forms_of(plan.words)))  # of whoever was overtaken just now
             found = search(parts, plan.words, lambda: self._run.report(self._run.progress))
             if DEPLOYMENTS not in found["files"] and "memory" not in found["objects"]:
                 break

@@ -19,6 +19,7 @@ from atalaia.kit.auth.settings import AuthSettings
 from atalaia.kit.auth.signing import SigningKey, load_key
 from atalaia.kit.auth.store import Standing
 from atalaia.kit.database import Database
+from atalaia.kit.keyring import Keyring
 from atalaia.kit.telemetry import Telemetry
 from atalaia.kit.threads import Loop
 
@@ -41,6 +42,8 @@ class Access:
         The data folder, where the key is made that signs our tokens.
     documents
         How the issuer of foreign tokens is read; None takes only our own.
+    keyring
+        What the key is sealed with in the data folder.
     """
 
     def __init__(
@@ -50,11 +53,13 @@ class Access:
         folder: Path,
         telemetry: Telemetry,
         documents: Documents | None = None,
+        keyring: Keyring | None = None,
     ) -> None:
         self._database = database
         self._telemetry = telemetry
         self.settings = settings
         self._folder = folder
+        self._keyring = keyring
         is_asked = documents is not None and settings.issuer
         self._foreign = ForeignTokens(settings, documents) if documents is not None and is_asked else None
         self.known: dict[bytes, Principal] = {}
@@ -66,7 +71,7 @@ class Access:
     @cached_property
     def key(self) -> SigningKey:
         """The key that signs our tokens; it is made when it is first wanted."""
-        return load_key(self.settings.signing_key_file, self._folder)
+        return load_key(self.settings.signing_key_file, self._folder, self._keyring)
 
     def start(self, *, may_remember: bool = False) -> None:
         """Read who is kept out, and keep reading.

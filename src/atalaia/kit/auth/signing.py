@@ -11,6 +11,7 @@ from atalaia.core.errors import Denied
 from atalaia.core.ids import new_id
 from atalaia.kit.auth.permissions import Role
 from atalaia.kit.auth.principals import Principal
+from atalaia.kit.keyring import Keyring
 from atalaia.kit.keys import SECRETS, make_private, public_text, read_private, thumbprint
 
 ISSUER = "urn:atalaia"
@@ -85,7 +86,7 @@ class SigningKey:
         return principal, issued
 
 
-def load_key(file: Path | None, folder: Path) -> SigningKey:
+def load_key(file: Path | None, folder: Path, keyring: Keyring | None = None) -> SigningKey:
     """Return the site's key: from its file, or from one in the data folder, which is made if need be.
 
     Raises
@@ -95,5 +96,5 @@ def load_key(file: Path | None, folder: Path) -> SigningKey:
     """
     path = file or folder / SECRETS / "signing_key.pem"
     if file is None and not path.exists():
-        make_private(path)
-    return SigningKey(read_private(path, "/auth/signing_key_file"))
+        make_private(path, keyring)
+    return SigningKey(read_private(path, "/auth/signing_key_file", keyring))

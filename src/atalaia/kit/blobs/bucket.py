@@ -79,6 +79,13 @@ class Bucket:
         except FileNotFoundError as error:
             raise gone(key) from error
 
+    def begin(self, key: str, length: int) -> bytes:
+        """Return the first bytes of an object that has any, or raise `Missing`."""
+        try:
+            return bytes(self._call("begin", key, lambda fs, path: fs._cat_file(path, start=0, end=length)))
+        except FileNotFoundError as error:
+            raise gone(key) from error
+
     def size(self, key: str) -> int | None:
         """Return the size of an object, None when there is none."""
         try:

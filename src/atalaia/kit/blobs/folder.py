@@ -14,8 +14,11 @@ from pathlib import Path
 
 from atalaia.core.errors import AtalaiaError, Unavailable
 from atalaia.kit.blobs.objects import Blob, Listed, checked_key, damaged, gone, sha256_of
+from atalaia.kit.blobs.seals import Seals
+from atalaia.kit.envelopes import Bytes, SealedFile
 
-_PART = ".part"
+PART = ".part"
+"""How the names of unfinished objects end."""
 
 
 class Blobs:
@@ -27,11 +30,14 @@ class Blobs:
         The folder; made when missing.
     durable
         Whether `put` waits for the disk. Copies of what lies elsewhere need not.
+    seals
+        How objects are sealed; None seals none, and opens none.
     """
 
-    def __init__(self, root: Path, *, durable: bool = True) -> None:
+    def __init__(self, root: Path, *, durable: bool = True, seals: Seals | None = None) -> None:
         self.root = root
         self._durable = durable
+        self.seals = Seals(None) if seals is None else seals
         root.mkdir(parents=True, exist_ok=True)
 
     def put(self, key: str, data: bytes) -> Blob:
@@ -45,7 +51,7 @@ class Blobs:
         target = self.path(key)
         try:
             self._make_folder(target.parent)
-            self._write(target, data)
+            self._write(target, self.seals.sealed(checked_key(key), data))
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 detail = f"no space is left for {len(data)} bytes; free some and try again"
@@ -61,22 +67,24 @@ class Blobs:
         Missing
             When there is none.
         Broken
-            When its checksum differs.
+            When its checksum differs, or its seal cannot be opened.
         Unavailable
             When the store cannot be reached.
         """
         try:
-            data = self.path(key).read_bytes()
+            stored = self.path(key).read_bytes()
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
             raise gone(key) from error
+        data = self.seals.opened(checked_key(key), stored)
         if sha256 is not None and sha256_of(data) != sha256:
             raise damaged(key)
-        return data
+        return data if isinstance(data, bytes) else bytes(data)
 
     def view(self, key: str, sha256: str) -> memoryview:
         """Return the object at `key` mapped into memory, checked against `sha256`.
 
-        Processes that view the same object share its memory. It stays readable when the object is deleted.
+        Processes that view the same object share its memory. It stays readable when the object is deleted. What is
+        sealed cannot be mapped: it is opened into memory of the process.
 
         Raises
         ------
@@ -87,19 +95,13 @@ class Blobs:
         Unavailable
             When the store cannot be reached.
         """
-        try:
-            with self.path(key).open("rb") as file:
-                size = os.fstat(file.fileno()).st_size
-                mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b""
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-            raise gone(key) from error
-        view = memoryview(mapped)
+        view = memoryview(self.seals.opened(checked_key(key), self._stored(key)))
         if sha256_of(view) != sha256:
             raise damaged(key)
         return view
 
     def keep(self, key: str, data: memoryview, sha256: str) -> memoryview:
-        """Keep bytes that came from elsewhere on this machine, and return them mapped.
+        """Keep bytes that came from elsewhere on this machine, and return them mapped, or as they are if sealed.
 
         Raises
         ------
@@ -107,12 +109,13 @@ class Blobs:
             When the disk is full.
         """
         try:
-            return self.view(key, sha256)
+            kept = self.view(key, sha256)
         except (AtalaiaError, OSError):
             self.put(key, bytes(data))
-            return self.view(key, sha256)
+            return data if self.seals.writes else self.view(key, sha256)
+        return data if self.seals.writes else kept
 
-    def local(self, key: str, sha256: str | None = None) -> Path:
+    def local(self, key: str, sha256: str | None = None) -> Path | SealedFile:
         """Return the file on this machine that holds the object, for a reader that checks what it reads.
 
         There may be none by the time it is opened: objects are deleted, and copies of them make room for others.
@@ -121,8 +124,13 @@ class Blobs:
         ------
         FileNotFoundError, Unavailable
             When the object lies elsewhere and there is none, or it cannot be had.
+        Broken
+            When its seal cannot be opened.
         """
-        return self.path(key)
+        path = self.path(key)
+        if not self.seals:
+            return path
+        return self.seals.file(checked_key(key), _mapped(path)) or path
 
     def prefetch(self, wanted: Iterable[tuple[str, str]]) -> None:
         """Bring objects (key and SHA-256) to this machine that `local` will be asked for, several at a time."""
@@ -179,6 +187,32 @@ class Blobs:
         """
         return self.root / checked_key(key)
 
+    def stored(self, key: str) -> Bytes:
+        """Return what is stored at `key`, mapped, sealed if it is.
+
+        Raises
+        ------
+        Missing
+            When there is nothing.
+        """
+        return self._stored(key)
+
+    def begin(self, key: str, length: int) -> bytes:
+        """Return the first bytes of what is stored at `key`.
+
+        Raises
+        ------
+        Missing
+            When there is nothing.
+        """
+        return bytes(self._stored(key)[:length])
+
+    def replace(self, key: str, parts: Iterable[Bytes]) -> None:
+        """Store something that holds the same data in another form; it counts as written when it was before."""
+        path = self.path(key)
+        written = path.stat().st_mtime_ns
+        self._write(path, parts, written)
+
     def check(self) -> str:
         """Say where objects are kept, once it is sure that they can be.
 
@@ -189,12 +223,20 @@ class Blobs:
         """
         return f"objects lie in {self.root}"
 
-    def _write(self, target: Path, data: bytes) -> None:
-        handle, part = tempfile.mkstemp(dir=target.parent, suffix=_PART)
+    def _stored(self, key: str) -> memoryview:
+        try:
+            return _mapped(self.path(key))
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+            raise gone(key) from error
+
+    def _write(self, target: Path, parts: Iterable[Bytes], written_ns: int | None = None) -> None:
+        handle, part = tempfile.mkstemp(dir=target.parent, suffix=PART)
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(data)
+                file.writelines(parts)
                 file.flush()
+                if written_ns is not None:
+                    os.utime(file.fileno(), ns=(written_ns, written_ns))
                 if self._durable:
                     os.fsync(file.fileno())
             os.replace(part, target)
@@ -211,6 +253,12 @@ class Blobs:
         folder.mkdir(exist_ok=True)
         if self._durable:
             _sync(folder.parent)  # the name of a folder is durable only once the folder above is
+
+
+def _mapped(path: Path) -> memoryview:
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b"")
 
 
 def _sync(folder: Path) -> None:

@@ -25,7 +25,7 @@ class Listed:
     modified_s: float
 
 
-def sha256_of(data: bytes | memoryview) -> str:
+def sha256_of(data: bytes | bytearray | memoryview) -> str:
     """Return the SHA-256 of `data` in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
 

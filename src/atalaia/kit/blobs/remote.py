@@ -2,7 +2,7 @@
 
 Objects are never changed, only written once and deleted, so that a copy is as good as its checksum. What was read
 once can be read while the bucket is out of reach. All that goes over the wire goes through `Store`: bytes in, bytes
-out. Whoever wants objects to be sealed out there wraps a store in another.
+out. Where objects are sealed, they are so out there and in the folder, each with a key of its own.
 """
 
 import os
@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
 
 import structlog
 
@@ -19,39 +18,13 @@ from atalaia.core.errors import AtalaiaError, Broken, Missing, Unavailable
 from atalaia.core.ids import new_id
 from atalaia.kit.blobs.folder import Blobs
 from atalaia.kit.blobs.objects import Blob, Listed, checked_key, damaged, sha256_of
+from atalaia.kit.blobs.ports import Store
+from atalaia.kit.blobs.seals import SealedStore, Seals
+from atalaia.kit.envelopes import Bytes, SealedFile
 
 _log = structlog.get_logger(__name__)
 _LOOK_AGAIN = 16
 """How many times the folder is looked through while it fills up once: others fill it too."""
-
-
-class Store(Protocol):
-    """Where objects lie for good. Every call ends within a bounded time, with `Unavailable` if need be."""
-
-    @property
-    def name(self) -> str:
-        """Return where that is, for people."""
-        ...
-
-    def put(self, key: str, data: bytes) -> None:
-        """Store an object, whole or not at all."""
-        ...
-
-    def get(self, key: str) -> bytes:
-        """Return an object, or raise `Missing`."""
-        ...
-
-    def size(self, key: str) -> int | None:
-        """Return the size that an object had when it was put, None when there is none."""
-        ...
-
-    def delete(self, key: str) -> None:
-        """Remove an object if there is one."""
-        ...
-
-    def list(self, prefix: str) -> Iterator[Listed]:
-        """Yield the objects below a folder in order."""
-        ...
 
 
 class RemoteBlobs(Blobs):
@@ -67,11 +40,16 @@ class RemoteBlobs(Blobs):
         What they may take together. The newest one stays, however large.
     parallel_reads
         How many objects `prefetch` brings at a time.
+    seals
+        How objects are sealed, in the bucket and in the folder.
     """
 
-    def __init__(self, store: Store, root: Path, *, cache_bytes: int, parallel_reads: int = 8) -> None:
-        super().__init__(root, durable=False)
-        self._store = store
+    def __init__(
+        self, store: Store, root: Path, *, cache_bytes: int, parallel_reads: int = 8, seals: Seals | None = None
+    ) -> None:
+        super().__init__(root, durable=False, seals=seals)
+        self._bare = store
+        self._store: Store = SealedStore(store, self.seals)
         self._cache_bytes = cache_bytes
         self._parallel_reads = parallel_reads
         self._lock = threading.Lock()
@@ -113,9 +91,9 @@ class RemoteBlobs(Blobs):
         with suppress(Missing, Broken):
             return super().view(key, sha256)
         self._copy(key, bytes(data))
-        return super().view(key, sha256)
+        return data if self.seals.writes else super().view(key, sha256)
 
-    def local(self, key: str, sha256: str | None = None) -> Path:
+    def local(self, key: str, sha256: str | None = None) -> Path | SealedFile:
         """Return the copy of the object at `key`; it is fetched if there is none, or no sound one."""
         key = checked_key(key)
         path = self.path(key)
@@ -125,7 +103,7 @@ class RemoteBlobs(Blobs):
             except Missing as error:
                 raise FileNotFoundError(str(path)) from error
         self._touch(key)
-        return path
+        return super().local(key)
 
     def prefetch(self, wanted: Iterable[tuple[str, str]]) -> None:
         """Bring objects to this machine, several at a time; what cannot be had is left to whoever asks for it."""
@@ -151,7 +129,7 @@ class RemoteBlobs(Blobs):
 
     def is_whole(self, key: str, sha256: str, size_bytes: int) -> bool:
         """Say whether the bucket has an object of this size at `key`: buckets watch over the bytes themselves."""
-        return self._store.size(checked_key(key)) == size_bytes
+        return self._store.size(checked_key(key)) in self.seals.sizes(size_bytes)
 
     def delete(self, key: str) -> None:
         """Remove the object at `key`, and the copy; nothing happens if there is none."""
@@ -162,6 +140,18 @@ class RemoteBlobs(Blobs):
     def list(self, prefix: str = "") -> Iterator[Listed]:
         """Yield the objects of the bucket whose key begins with the folder `prefix`."""
         return self._store.list(checked_key(prefix) if prefix else "")
+
+    def stored(self, key: str) -> Bytes:
+        """Return what is stored in the bucket, sealed if it is."""
+        return self._bare.get(checked_key(key))
+
+    def begin(self, key: str, length: int) -> bytes:
+        """Return the first bytes of what is stored in the bucket."""
+        return self._bare.begin(checked_key(key), length)
+
+    def replace(self, key: str, parts: Iterable[Bytes]) -> None:
+        """Store something that holds the same data in another form. The copy stays: it is sealed by itself."""
+        self._bare.put(checked_key(key), b"".join(parts))
 
     def check(self) -> str:
         """Write an object, read it and remove it; say where that was."""
@@ -220,9 +210,10 @@ class RemoteBlobs(Blobs):
             file = path.stat().st_ino
             if self._checked.get(key) == file:
                 return True
-            if sha256 is None or sha256_of(path.read_bytes()) != sha256:
+            if sha256 is None:
                 return False
-        except OSError:
+            super().get(key, sha256)
+        except (AtalaiaError, OSError):
             return False
         self._checked[key] = file
         return True
