@@ -25,6 +25,7 @@ from atalaia.kit.database import Database
 from atalaia.kit.signatures import BEFORE
 from atalaia.signals.store.history import manifest
 from tests.app.conftest import BuildOne
+from tests.kit.fakes import logged
 
 FOLDER = Path(migrations.__file__).parent
 
@@ -188,10 +189,24 @@ def test_a_migration_that_fails_leaves_the_schema_as_it_was(
     assert tables(database) == set()
 
 
-def test_a_database_of_a_later_release_is_left_alone(database: Database) -> None:
+def test_a_database_of_a_later_release_that_added_is_used_as_it_is(database: Database) -> None:
     migrate(database)
     with database.write() as session:
+        session.execute(text("CREATE TABLE later (number integer)"))
+        session.execute(text("ALTER TABLE series ADD COLUMN later integer"))
         session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    before = schema(database)
+    with logged("schema_of_a_later_release", revision="9999"):
+        migrate(database)
+    assert schema(database) == before
+    assert last_id_after_two(database, "series") == 2
+
+
+@pytest.mark.parametrize("revision", ["minus-labels", "99999", "999", "0009x"])
+def test_a_database_of_a_release_that_took_away_is_left_alone(database: Database, revision: str) -> None:
+    migrate(database)
+    with database.write() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = :it"), {"it": revision})
     before = schema(database)
     with pytest.raises(Unavailable, match="another release") as refused:
         migrate(database)

@@ -67,9 +67,12 @@ def test_a_step_does_not_wait_long_for_a_table_in_use_and_is_tried_again(
     assert differences(database) == []
 
 
-def test_a_database_of_a_later_release_is_left_alone(database: Database) -> None:
+def test_a_database_of_a_later_release_is_used_unless_it_took_away(database: Database) -> None:
     with database.write() as session:
         session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    migrate(database)
+    with database.write() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = 'minus-labels'"))
     with pytest.raises(Unavailable, match="another release"):
         migrate(database)
 

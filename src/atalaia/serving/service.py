@@ -102,8 +102,10 @@ class Serving:
         Returns how many are loaded.
         """
         self.models.refresh()
-        give_back()  # now: what is kept later would lie between what can go
         wanted = self.models.deployed_series()
+        if not (wanted or len(self.models.cache)):
+            return 0
+        give_back()  # now: what is kept later would lie between what can go
         try:
             wanted = self.activity.most_scored(wanted)
         except Unavailable as error:  # started without the database: in whatever order
