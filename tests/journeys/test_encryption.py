@@ -11,7 +11,8 @@ import pytest
 
 from atalaia.app.backup import Site, chosen, create, open_target, restore
 from atalaia.app.build import open_blobs
-from atalaia.app.embedded import Embedded, diagnose
+from atalaia.app.diagnosis import diagnose
+from atalaia.app.embedded import Embedded
 from atalaia.app.settings import Settings
 from atalaia.connectors.atalaia import Client
 from atalaia.core.errors import Invalid

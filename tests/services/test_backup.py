@@ -11,7 +11,8 @@ from sqlalchemy import update
 
 from atalaia.app.backup import Site, Target, check, chosen, create, open_target, republish, restore, verify
 from atalaia.app.build import build, open_blobs
-from atalaia.app.embedded import Embedded, diagnose
+from atalaia.app.diagnosis import diagnose
+from atalaia.app.embedded import Embedded
 from atalaia.app.settings import Settings
 from atalaia.connectors.atalaia import Client
 from atalaia.core.errors import Conflict

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from atalaia.app.embedded import Embedded
+from atalaia.app.outside import Finding, outside
 from atalaia.app.settings import load_settings
 from atalaia.kit.auth.permissions import Role
 from tests.journeys.servers import metric, until
@@ -82,6 +83,7 @@ def test_without_redis_both_go_on_alone_and_find_together_again(pair: Pair, redi
     redis_server.stop()
     try:
         until(lambda: not pair.is_shared(), "both to notice")
+        assert [one.ok for one in looked_at(redis_server)] == [False]
         began = time.monotonic()
         for at in (0, 1):
             assert pair.statuses(carol, 12, at=at) == {200: 10, 429: 2}
@@ -90,6 +92,12 @@ def test_without_redis_both_go_on_alone_and_find_together_again(pair: Pair, redi
     finally:
         redis_server.start()
     until(pair.is_shared, "both to share again")
+    assert [one.ok for one in looked_at(redis_server)] == [True]
     dave = pair.token(Role.ADMIN, "dave")
     assert pair.statuses(dave, 6) == {200: 6}
     assert pair.statuses(dave, 10, at=1) == {200: 4, 429: 6}
+
+
+def looked_at(redis_server: Redis) -> list[Finding]:
+    """Return what a check-up says of Redis."""
+    return outside(load_settings({"limits.redis_url": redis_server.url}))

@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from atalaia.app.embedded import diagnose
+from atalaia.app.diagnosis import diagnose
 from atalaia.connectors.atalaia import Client
 from atalaia.core.models import Stage
 from tests.journeys.servers import until

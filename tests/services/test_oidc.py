@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import RSAAlgorithm
 
 from atalaia.app.embedded import Embedded
+from atalaia.app.outside import outside
 from atalaia.app.settings import load_settings
 from tests.kit.auth.tokens import unsigned
 from tests.parts.oidc import Provider
@@ -84,6 +85,12 @@ def test_a_token_of_the_provider_lets_its_holder_in(service: Service, provider: 
     me = service.me(provider.token("ml_engineer"))
     assert (me["subject"], me["role"]) == ("oidc:ml_engineer", "ml_engineer")
     assert service.get(provider.token("viewer")) == "ok"
+
+
+def test_a_check_up_asks_the_provider_for_its_keys(provider: Provider) -> None:
+    for issuer, ok in ((provider.issuer, True), (provider.issuer + "/other", False)):
+        (found,) = outside(load_settings({"auth.mode": "on", "auth.issuer": issuer}))
+        assert (found.check, found.ok) == ("issuer", ok), found
 
 
 def test_the_hot_door_asks_for_the_same(service: Service, provider: Provider) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
+from atalaia.app.outside import outside
+from atalaia.app.settings import load_settings
 from atalaia.core.models import ModelKey, Scope
 from tests.journeys.measurements import wave
 from tests.journeys.servers import Server, until
@@ -59,6 +61,12 @@ def traced(number: int) -> tuple[str, dict[str, str]]:
 def post(server: Server, path: str, body: Any, headers: dict[str, str]) -> httpx.Response:
     with server.http() as http:
         return http.post(path, json=body, headers=headers)
+
+
+def test_a_check_up_asks_the_collector(collector: Collector, servers: dict[str, Server]) -> None:
+    for endpoint, ok in ((collector.endpoint, True), (f"{servers['api'].url}/v1/traces", False)):
+        (found,) = outside(load_settings({"tracing.otlp_endpoint": endpoint}))
+        assert (found.check, found.ok) == ("collector", ok), found
 
 
 def test_a_training_is_one_trace(servers: dict[str, Server], receiver: Receiver) -> None:

@@ -1,4 +1,4 @@
-"""Atalaia in one process: served in the foreground, or embedded in another program; and its check-up."""
+"""Atalaia in one process: served in the foreground, or embedded in another program."""
 
 import gc
 import ipaddress
@@ -7,27 +7,19 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from types import FrameType, TracebackType
 from typing import NoReturn, Self
 
 import uvicorn
-from sqlalchemy import text
 
 from atalaia.app.build import Atalaia, build
-from atalaia.app.entrance import database_of
 from atalaia.app.pool import open_pool
 from atalaia.app.server import make_app, with_front
 from atalaia.app.settings import ROLES, Settings
-from atalaia.core.errors import AtalaiaError, Broken, Conflict, Denied, Invalid, Unavailable
-from atalaia.core.models import artefact_key
+from atalaia.core.errors import Conflict, Denied, Unavailable
 from atalaia.kit.auth.permissions import Role
-from atalaia.kit.blobs import unopened
-from atalaia.kit.database import reason_of
 from atalaia.kit.logs import configure_logs
-from atalaia.kit.signatures import Verdict
 from atalaia.kit.web.hot_protocol import HotProtocol
 from atalaia.kit.web.tls import TlsFiles, tls_files
 
@@ -205,147 +197,3 @@ def _server(atalaia: Atalaia, tls: TlsFiles | None = None) -> uvicorn.Server:
         config.load()
         config.ssl = tls.context  # instead of one that uvicorn would make of files, once
     return _Server(config, atalaia)
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was checked."""
-
-    check: str
-    ok: bool
-    detail: str
-    advice: str = ""
-
-
-def diagnose(settings: Settings) -> list[Finding]:
-    """Check what the service stands on, without starting it: folder, database, history, models, registry."""
-    if not settings.data_dir.exists():
-        advice = "start the service once: `atalaia up`"
-        return [Finding("data folder", False, f"{settings.data_dir} does not exist", advice)]
-    findings = [
-        _finding("data folder", lambda: _check_folder(settings), "make the folder writable, free some space")
-    ]
-    findings.append(
-        _finding(
-            "database",
-            lambda: _check_database(settings),
-            "start it; if it is damaged, restore a backup",
-        )
-    )
-    if not all(finding.ok for finding in findings):
-        return findings
-    try:
-        atalaia = build(settings)
-    except Invalid as error:
-        return [*findings, Finding("settings", False, error.detail, "correct the named setting")]
-    except AtalaiaError as error:
-        advice = "start the release of Atalaia that wrote it, or a later one"
-        return [*findings, Finding("schema", False, error.detail, advice)]
-    try:
-        advice = "look at the object store, its network and our keys to it; copies of objects answer meanwhile"
-        findings.append(_finding("objects", atalaia.blobs.check, advice))
-        advice = (
-            "name the key that sealed them in `encryption.previous`, then run `atalaia encryption rotate`;"
-            " restore those that are damaged"
-        )
-        findings.append(_finding("encryption", lambda: _check_seals(atalaia), advice))
-        findings.append(
-            _finding("history", lambda: _check_blocks(atalaia), "restore the named blocks from a backup")
-        )
-        advice = (
-            "train and promote the named models again; if a key is unknown, put `secrets/` back or trust the key"
-        )
-        findings.append(_finding("models", lambda: _check_models(atalaia), advice))
-        advice = "loaded models and local copies answer meanwhile; restore the folder, or remove it and train anew"
-        findings.append(_finding("registry", lambda: _check_registry(atalaia), advice))
-        dispatcher = atalaia.dispatcher
-        if dispatcher is not None:
-            advice = "start RabbitMQ, or correct broker_url; jobs are accepted and wait meanwhile"
-            findings.append(_finding("broker", lambda: _check_broker(dispatcher.depth), advice))
-    finally:
-        atalaia.database.close()
-    return findings
-
-
-def _finding(check: str, look: Callable[[], str], advice: str) -> Finding:
-    try:
-        return Finding(check, True, look())
-    except AtalaiaError as error:
-        reason = reason_of(error)
-        return Finding(check, False, f"{error.detail} ({reason})" if reason else error.detail, advice)
-    except OSError as error:
-        return Finding(check, False, f"{error.strerror}: {error.filename}", advice)
-
-
-def _check_folder(settings: Settings) -> str:
-    probe = settings.data_dir / ".doctor"
-    probe.write_bytes(b"x" * 4096)
-    probe.unlink()
-    return f"{settings.data_dir} can be written"
-
-
-def _check_database(settings: Settings) -> str:
-    database = database_of(settings)
-    try:
-        with database.read() as session:
-            if database.is_sqlite:
-                told = session.scalar(text("PRAGMA quick_check(1)"))
-                if told != "ok":
-                    raise Unavailable("database_unavailable", f"the database is damaged: {told}")
-            else:
-                session.execute(text("SELECT 1"))
-    finally:
-        database.close()
-    return "the database can be read and is sound"
-
-
-def _check_blocks(atalaia: Atalaia) -> str:
-    bad = atalaia.signals.history.damaged()
-    if bad:
-        raise Unavailable("database_unavailable", f"{len(bad)} damaged or missing blocks: {', '.join(bad[:5])}")
-    return f"all blocks are whole; {atalaia.signals.lag()} batches wait to be scored"
-
-
-def _check_seals(atalaia: Atalaia) -> str:
-    if atalaia.settings.blobs_url is not None and not atalaia.keyring:
-        return "nothing is sealed, by the settings"
-    bad = unopened(atalaia.blobs)
-    if bad:
-        named = ", ".join(f"{key} ({error.code})" for key, error in list(bad.items())[:5])
-        raise Broken("unknown_key", f"{len(bad)} objects cannot be opened: {named}")
-    told = "secrets and new objects are" if atalaia.blobs.seals.writes else "secrets are"
-    return f"all objects can be opened; {told if atalaia.keyring.seals else 'nothing is'} sealed"
-
-
-def _check_models(atalaia: Atalaia) -> str:
-    deployed = atalaia.serving.models.deployments()
-    bad: list[str] = []
-    refused: list[str] = []
-    verdicts: list[Verdict] = []
-    for deployment in deployed:
-        try:
-            atalaia.blobs.get(artefact_key(deployment.sha256), deployment.sha256)
-        except AtalaiaError:
-            bad.append(str(deployment.key))
-        said, signature, signed_by = deployment.statement.encoded(), deployment.signature, deployment.signed_by
-        verdicts.append(atalaia.signatures.judge(said, signature, signed_by))
-        if not atalaia.signatures.accepts(verdicts[-1]):
-            refused.append(f"{deployment.key} ({verdicts[-1].value})")
-    if bad:
-        raise Unavailable(
-            "database_unavailable", f"{len(bad)} models without a sound local copy: {', '.join(bad[:5])}"
-        )
-    if refused:
-        raise Conflict("model_refused", f"{len(refused)} models are refused: {', '.join(refused[:5])}")
-    unsigned = len(verdicts) - verdicts.count(Verdict.GOOD)
-    told = f"; {unsigned} without a signature" if unsigned else ", and signed"
-    return f"{len(deployed)} models in Production, each with a sound local copy{told}"
-
-
-def _check_broker(depth: Callable[[], float]) -> str:
-    return f"RabbitMQ answers; {depth():g} wake-ups wait"
-
-
-def _check_registry(atalaia: Atalaia) -> str:
-    atalaia.registry.check()
-    return "MLflow answers"

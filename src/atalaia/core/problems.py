@@ -96,6 +96,10 @@ PROBLEMS: dict[str, tuple[Kind, str]] = {
     "database_unavailable": (Kind.UNAVAILABLE, "The database cannot be reached or read."),
     "no_backup_tool": (Kind.UNAVAILABLE, "A tool of PostgreSQL that backups need is not installed."),
     "store_busy": (Kind.UNAVAILABLE, "Somebody else has the turn with the stored objects; try again later."),
+    "part_unavailable": (
+        Kind.UNAVAILABLE,
+        "A part outside of the service does not answer, or is not as it must be.",
+    ),
     "disk_full": (Kind.UNAVAILABLE, "No space is left; nothing was kept."),
     "blobs_unavailable": (Kind.UNAVAILABLE, "The store of objects cannot be reached, or refuses us."),
     "model_not_loaded": (Kind.UNAVAILABLE, "The model in Production can be loaded from nowhere."),

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from starlette.concurrency import run_in_threadpool
 
 from atalaia.core.clock import MICROS, now_us
-from atalaia.core.errors import Busy
+from atalaia.core.errors import Busy, Unavailable
 from atalaia.kit.telemetry import Telemetry
 from atalaia.kit.threads import Loop
 
@@ -265,6 +265,24 @@ def too_many(wait_s: float) -> Busy:
     """Return the refusal of a call too many."""
     detail = "too many requests; wait as long as Retry-After says"
     return Busy("too_many_requests", detail, retry_after_s=math.ceil(wait_s))
+
+
+def ask_redis(settings: LimitSettings) -> str:
+    """Say that Redis answers.
+
+    Raises
+    ------
+    Unavailable
+        ``part_unavailable`` when it does not, or wants another password.
+    """
+    client, _ = _open_redis(settings)
+    try:
+        client.ping()
+    except Exception as error:  # redis has errors of its own, and is loaded only where it is used
+        raise Unavailable("part_unavailable", f"Redis does not answer as it must: {error}"[:300]) from error
+    finally:
+        client.close()
+    return "Redis answers"
 
 
 def _open_redis(settings: LimitSettings) -> tuple[Any, Storage]:

@@ -24,14 +24,15 @@ class Finding:
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Replace settings, embedded and demo; return what is called of them."""
     seen: list[Any] = []
-    settings, embedded, demo = ModuleType("settings"), ModuleType("embedded"), ModuleType("demo.run")
+    names = ("settings", "embedded", "diagnosis", "demo.run")
+    settings, embedded, diagnosis, demo = (ModuleType(name) for name in names)
     settings.load_settings = lambda overrides: overrides  # pyright: ignore[reportAttributeAccessIssue]
     embedded.serve = lambda settings: seen.append(("serve", settings))  # pyright: ignore[reportAttributeAccessIssue]
     embedded.run_role = lambda settings, role: seen.append((role, settings))  # pyright: ignore[reportAttributeAccessIssue]
-    embedded.diagnose = lambda settings: [Finding("python", True, "3.11", "")]  # pyright: ignore[reportAttributeAccessIssue]
+    diagnosis.diagnose = lambda settings: [Finding("python", True, "3.11", "")]  # pyright: ignore[reportAttributeAccessIssue]
     demo.Options = dict  # pyright: ignore[reportAttributeAccessIssue]
     demo.run_demo = lambda settings, options: seen.append((options, settings))  # pyright: ignore[reportAttributeAccessIssue]
-    for module in (settings, embedded, demo):
+    for module in (settings, embedded, diagnosis, demo):
         monkeypatch.setitem(sys.modules, f"atalaia.app.{module.__name__}", module)
     return seen
 

@@ -176,7 +176,7 @@ def _looked_after(settings: "Settings") -> tuple[list[dict[str, Any]], int]:
     """Bring the schema up to date, publish what the registry misses, and see whether all is well."""
     from atalaia.app.backup import republish
     from atalaia.app.build import build
-    from atalaia.app.embedded import diagnose
+    from atalaia.app.diagnosis import diagnose
 
     atalaia = build(settings)
     try:

@@ -74,7 +74,7 @@ def doctor(
 ) -> None:
     """Check this installation and the service; fails when something is wrong."""
     session = session_of(ctx, output)
-    from atalaia.app.embedded import diagnose
+    from atalaia.app.diagnosis import diagnose
 
     rows = [asdict(finding) for finding in diagnose(settings_of(data_dir, host, port))]
     rows.append(service_finding(session))

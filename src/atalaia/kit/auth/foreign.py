@@ -60,9 +60,19 @@ class KeySet:
             raise Denied("invalid_token", "the token is signed by a key that its issuer does not have")
         return key
 
+    def read(self) -> dict[str, jwt.PyJWK]:
+        """Return the keys that the issuer publishes now, by id.
+
+        Raises
+        ------
+        Unavailable
+            ``issuer_unavailable``.
+        """
+        return self._usable(self._documents.get(self._url()))
+
     def _read(self) -> None:
         try:
-            self._keys = self._usable(self._documents.get(self._url()))
+            self._keys = self.read()
             self._failed = False
         except AtalaiaError as error:
             self._failed = True
