@@ -66,13 +66,16 @@ class Target:
     folder: Path | None = None
 
 
-def post(path: str, body: str) -> str:
+def post(path: str, body: str, headers: Mapping[str, str] | None = None) -> str:
     """Return the script that posts one body again and again."""
+    more = "".join(
+        f"wrk.headers[{json.dumps(name)}] = {json.dumps(value)}\n" for name, value in (headers or {}).items()
+    )
     return f"""
 wrk.method = "POST"
 wrk.path = {json.dumps(path)}
 wrk.headers["Content-Type"] = "application/json"
-wrk.body = {json.dumps(body)}
+{more}wrk.body = {json.dumps(body)}
 """
 
 
