@@ -42,9 +42,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Let collections of garbage pass over the thousands of tests: a service that starts makes two whole ones."""
-    gc.collect()
-    gc.freeze()
+    """Let collections of garbage pass over the thousands of tests."""
+    set_aside()
 
 
 @pytest.fixture(autouse=True)
@@ -59,6 +58,20 @@ def guarded_sockets(request: pytest.FixtureRequest) -> None:
         pytest_socket.socket_allow_hosts(LOOPBACK, allow_unix_socket=True)
     else:
         pytest_socket.disable_socket(allow_unix_socket=True)
+
+
+@pytest.fixture(autouse=True)
+def small_heap(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let them pass over what earlier tests have left, too: MLflow keeps all stores that it ever opened."""
+    yield
+    if request.node.get_closest_marker("slow"):
+        set_aside()
+
+
+def set_aside() -> None:
+    """Keep what there is out of later collections: each service that starts makes whole ones."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="module")

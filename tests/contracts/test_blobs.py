@@ -182,6 +182,7 @@ def test_a_list_has_what_lies_below_a_prefix_in_order_and_says_when_it_was_writt
         keys(blobs, "../b")
 
 
+@pytest.mark.parametrize("open_blobs", ["folder", *BUCKETS], indirect=True)
 def test_more_objects_than_one_page_are_listed(blobs: Blobs) -> None:
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(lambda i: blobs.put(f"many/{i:04}", b""), range(1_100)))

@@ -15,7 +15,7 @@ import structlog
 from atalaia.core.clock import from_us
 from atalaia.core.scores import Source
 from atalaia.kit import logs
-from atalaia.kit.logs import EventLog, configure_logs, take_over
+from atalaia.kit.logs import EventLog, configure_logs, log_for_commands, take_over
 from tests.kit.fakes import in_threads
 
 
@@ -247,3 +247,18 @@ def test_made_lines_that_nobody_reads_are_dropped_and_counted(
         events.take([_Told("prediction", "")], b"{}\n")
     events.flush()
     assert '"count":2' in capsys.readouterr().err
+
+
+def test_a_command_says_what_is_wrong_on_stderr_and_no_more(capsys: pytest.CaptureFixture[str]) -> None:
+    log_for_commands()
+    structlog.get_logger("atalaia.test").info("leading", what="objects")
+    structlog.get_logger("atalaia.test").warning("not_read", why="it is gone")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "not_read" in err
+    assert "it is gone" in err
+    assert "leading" not in err
+    configure_logs()
+    log_for_commands()  # a service has its own
+    structlog.get_logger("atalaia.test").info("following")
+    assert [line["event"] for line in lines(capsys)] == ["following"]

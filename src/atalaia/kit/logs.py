@@ -49,6 +49,21 @@ def configure_logs(*, level: str = "info", as_json: bool = True) -> None:
     )
 
 
+def log_for_commands() -> None:
+    """Send warnings to stderr, plainly: for a command whose output is read. A service configures its own later."""
+    if structlog.is_configured():
+        return
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            _only_warnings,
+            structlog.dev.ConsoleRenderer(colors=False),
+        ],
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+
+
 def take_over(*names: str) -> None:
     """Hear libraries only when something is wrong, and in our form: some bring handlers of their own on import."""
     for name in names:
@@ -128,6 +143,12 @@ class EventLog:
                 sys.stderr.write(lines.decode())
         if is_wanted:
             sys.stderr.flush()
+
+
+def _only_warnings(_logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    if method in ("debug", "info"):
+        raise structlog.DropEvent
+    return event
 
 
 def _without_colour(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

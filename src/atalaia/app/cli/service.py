@@ -22,7 +22,9 @@ Port = Annotated[int | None, typer.Option(min=0, max=65535, help="Port to listen
 def settings_of(data_dir: Path | None, host: str | None, port: int | None) -> "Settings":
     """Return the settings: defaults, atalaia.toml, ATALAIA_*, and last these flags."""
     from atalaia.app.settings import load_settings
+    from atalaia.kit.logs import log_for_commands
 
+    log_for_commands()
     flags: dict[str, Any] = {"data_dir": data_dir, "host": host, "port": port}
     return load_settings({name: value for name, value in flags.items() if value is not None})
 
