@@ -67,13 +67,17 @@ def test_rows_and_columns_hide_ids(place: Place, tmp_path: Path) -> None:
     assert kept(tmp_path) == []
 
 
-def test_arrow_hides_ids(place: Place, tmp_path: Path) -> None:
-    columns: dict[str, Any] = {"series_id": [NAME], "timestamp": [AT_S * 1_000_000], "value": [1.0]}
+def stream_of(columns: dict[str, Any]) -> bytes:
+    """Return points as an Arrow stream."""
     types = {"series_id": pa.string(), "timestamp": pa.timestamp("us"), "value": pa.float64()}
     sink, schema = pa.BufferOutputStream(), pa.schema(list(types.items()))
     with pa.ipc.new_stream(sink, schema) as writer:
         writer.write_table(pa.table(columns, schema=schema))
-    body = sink.getvalue().to_pybytes()
+    return sink.getvalue().to_pybytes()
+
+
+def test_arrow_hides_ids(place: Place, tmp_path: Path) -> None:
+    body = stream_of({"series_id": [NAME], "timestamp": [AT_S * 1_000_000], "value": [1.0]})
     assert call(app_of(place), "POST", "/api/v1/points", body, headers={"content-type": ARROW}).status == 200
     assert ids(place) == [place.signals.privacy.pseudonym(NAME)]
     assert kept(tmp_path) == []

@@ -112,3 +112,16 @@ def test_a_secret_that_is_none_is_refused(tmp_path: Path, content: bytes | None)
 def test_there_is_no_pseudonym_without_a_rule_that_hashes(tmp_path: Path) -> None:
     with pytest.raises(Invalid):
         privacy(tmp_path, ("labels", "*", "drop")).pseudonym("ada")
+
+
+def test_ids_and_names_of_models_are_hidden_alike(tmp_path: Path) -> None:
+    hiding = privacy(tmp_path, ("series_id", "patient-*", "hash"))
+    hidden = hiding.pseudonym("patient-7")
+    assert hiding.series_ids(["patient-7", "pump", hidden]) == [hidden, "pump", hidden]
+    assert hiding.model_name("series:patient-7") == f"series:{hidden}"
+    assert [hiding.model_name(name) for name in ("fleet:patient-7", "atalaia", "series:pump", "patient-7")] == [
+        "fleet:patient-7",
+        "atalaia",
+        "series:pump",
+        "patient-7",
+    ]

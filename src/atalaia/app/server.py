@@ -25,6 +25,7 @@ from atalaia.kit.auth.api import auth_router
 from atalaia.kit.auth.permissions import PUBLIC, needs
 from atalaia.kit.auth.routes import describe, guard, pass_gate
 from atalaia.kit.jobs.api import jobs_router
+from atalaia.kit.privacy import Privacy
 from atalaia.kit.web.doors import HotRoute
 from atalaia.kit.web.hot import HotFront
 from atalaia.kit.web.middleware import Front
@@ -73,7 +74,7 @@ def make_app(atalaia: Atalaia) -> FastAPI:
         description=_DESCRIPTION,
         docs_url=None,
         redoc_url=None,
-        dependencies=[Depends(pass_gate), Depends(refuse_repeats)],
+        dependencies=[Depends(pass_gate), Depends(refuse_repeats), *_hiding(atalaia.privacy)],
     )
     install_problems(app)
     entrance = atalaia.entrance
@@ -93,6 +94,19 @@ def make_app(atalaia: Atalaia) -> FastAPI:
     return app
 
 
+def _hiding(privacy: Privacy) -> list[Any]:
+    """Return what lets series that are hidden be named in paths by those who know them."""
+
+    async def hide(request: Request) -> None:
+        named = request.path_params
+        if "series_id" in named:
+            named["series_id"] = privacy.series_id(named["series_id"])
+        if "name" in named:
+            named["name"] = privacy.model_name(named["name"])
+
+    return [Depends(hide)] if privacy.hides_ids else []
+
+
 def with_front(app: FastAPI, atalaia: Atalaia) -> ASGIApp:
     """Return `app` behind limits, request ids and metrics, and its hot doors in front of it."""
     settings = atalaia.settings
@@ -103,6 +117,7 @@ def with_front(app: FastAPI, atalaia: Atalaia) -> ASGIApp:
         max_body_bytes=settings.max_body_bytes,
         identify=gate.known if gate.asks else None,
         tracing=tracing,
+        logs_paths=not atalaia.privacy.hides_ids,
     )
     if settings.cors_origins:
         front = CORSMiddleware(
@@ -121,6 +136,7 @@ def with_front(app: FastAPI, atalaia: Atalaia) -> ASGIApp:
         max_body_bytes=settings.max_body_bytes,
         max_inflight_bytes=settings.max_inflight_bytes,
         tracing=tracing,
+        logs_paths=not atalaia.privacy.hides_ids,
         has_foreign_pages=bool(settings.cors_origins),
     )
 
@@ -138,7 +154,7 @@ def hot_routes(atalaia: Atalaia) -> list[HotRoute]:
 
 
 def _inference_doors(atalaia: Atalaia) -> InferenceDoors:
-    return InferenceDoors(atalaia.serving, _prediction_log(atalaia))
+    return InferenceDoors(atalaia.serving, _prediction_log(atalaia), atalaia.privacy)
 
 
 def _write_door(atalaia: Atalaia) -> RemoteWriteDoor:
@@ -155,7 +171,7 @@ def _write_door(atalaia: Atalaia) -> RemoteWriteDoor:
 
 
 def _prediction_doors(atalaia: Atalaia) -> PredictionDoors:
-    return PredictionDoors(atalaia.serving, _prediction_log(atalaia))
+    return PredictionDoors(atalaia.serving, _prediction_log(atalaia), atalaia.privacy)
 
 
 def _prediction_log(atalaia: Atalaia) -> PredictionLog:

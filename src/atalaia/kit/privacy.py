@@ -7,7 +7,7 @@ that a series stays the same series, and nobody without the secret can try value
 import hmac
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from functools import lru_cache, partial
 from hashlib import sha256
@@ -144,6 +144,15 @@ class Privacy:
     def series_id(self, series_id: str) -> str:
         """Return the id under which a series may be kept."""
         return self._id(series_id) if self._of_ids else series_id
+
+    def series_ids(self, series_ids: Iterable[str]) -> list[str]:
+        """Return the ids under which series may be kept."""
+        return [self._id(series_id) for series_id in series_ids] if self._of_ids else list(series_ids)
+
+    def model_name(self, name: str) -> str:
+        """Return the name that the model ``series:<id>`` has with an id that may be kept; others stay."""
+        scope, found, series_id = name.partition(":")
+        return f"{scope}:{self.series_id(series_id)}" if found and scope == "series" else name
 
     def note(self, text: str) -> str:
         """Return a note as it may be kept."""

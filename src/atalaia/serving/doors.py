@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Container, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -15,6 +15,7 @@ from atalaia.core.points import FloatArray, IntArray, NumberArray
 from atalaia.core.scores import Score
 from atalaia.core.series import check_id
 from atalaia.kit.arrow_stream import ARROW, points_from_stream, scores_to_stream
+from atalaia.kit.privacy import Privacy
 from atalaia.kit.tracing import is_traced
 from atalaia.kit.web.doors import Answer, Call, HotRoute, json_answer
 from atalaia.kit.web.hot import LARGE_BYTES, in_thread
@@ -42,9 +43,10 @@ class _Columns:
 class PredictionDoors:
     """One point, or many."""
 
-    def __init__(self, serving: Serving, log: PredictionLog) -> None:
+    def __init__(self, serving: Serving, log: PredictionLog, privacy: Privacy | None = None) -> None:
         self._serving = serving
         self._log = log
+        self._hiding = privacy if privacy is not None and privacy.hides_ids else None
 
     def routes(self) -> list[HotRoute]:
         """Return where the doors stand."""
@@ -70,14 +72,14 @@ class PredictionDoors:
         """Score one point by a model in memory; None when a model or the catalogue must be read first."""
         started = time.perf_counter()
         self._log.check()
-        score = self._serving.predict_now(_point_of(call))
+        score = self._serving.predict_now(self._point_of(call))
         return None if score is None else self._answered(call, score, started)
 
     def _predict(self, call: Call) -> Answer:
         started = time.perf_counter()
         self._log.check()
         check_id(call.name)
-        return self._answered(call, _only(self._serving.predict_alone(_point_of(call))), started)
+        return self._answered(call, _only(self._serving.predict_alone(self._point_of(call))), started)
 
     def predict_batch(self, call: Call) -> Answer | Awaitable[Answer]:
         """Score points of many series; rows are answered one by one, columns and Arrow streams by their like."""
@@ -91,7 +93,7 @@ class PredictionDoors:
             if self._serving.must_load(sent.numbers, sent.names):
                 return in_thread(lambda: self._columns_answered(call, sent))
             return self._columns_answered(call, sent)
-        points = _points(sent)
+        points = self._points(sent)
         started = time.perf_counter()
         good = [point for point in points if isinstance(point, PointToScore)]
         scores = self._serving.predict_all_now(good)
@@ -102,7 +104,8 @@ class PredictionDoors:
     def _stream(self, call: Call) -> Answer:
         sent = points_from_stream(call.body, self._serving.settings.max_batch_points)
         indexes: list[int] = [] if sent.indexes is None else sent.indexes.tolist()
-        names = [sent.ids[i] for i in indexes]
+        ids = sent.ids if self._hiding is None else self._hiding.series_ids(sent.ids)
+        names = [ids[i] for i in indexes]
         told = self._scored(call, _Columns(sent.numbers, names, sent.timestamps, sent.values))
         return Answer(scores_to_stream(told), content_type=ARROW.encode())
 
@@ -133,7 +136,7 @@ class PredictionDoors:
         sent = self._sent(call)
         if isinstance(sent, _Columns):
             return self._columns_answered(call, sent)
-        points = _points(sent)
+        points = self._points(sent)
         started = time.perf_counter()
         good = self._serving.predict([point for point in points if isinstance(point, PointToScore)])
         return self._batch_answered(call, sent, _merged(points, good), started)
@@ -162,7 +165,10 @@ class PredictionDoors:
         if sent.points is not None:
             _check_count(len(sent.points), most, "/points")
             return sent.points
-        return _columns(sent, most, self._serving.models.routes.index_of)
+        columns = _columns(sent, most, self._serving.models.routes.index_of)
+        if self._hiding is not None and columns.names is not None:
+            return replace(columns, names=self._hiding.series_ids(columns.names))
+        return columns
 
     def _batch_answered(
         self,
@@ -181,14 +187,21 @@ class PredictionDoors:
         self._log.score(call, score, time.perf_counter() - started)
         return json_answer(schemas.prediction(score))
 
+    def _point_of(self, call: Call) -> PointToScore:
+        sent = decode(call.body, _point)
+        name = call.name if self._hiding is None else self._hiding.series_id(call.name)
+        return PointToScore(name, parse_time(sent.timestamp, "/timestamp"), sent.value)
 
-def _point_of(call: Call) -> PointToScore:
-    sent = decode(call.body, _point)
-    return PointToScore(call.name, parse_time(sent.timestamp, "/timestamp"), sent.value)
-
-
-def _points(rows: Sequence[schemas.RowBody]) -> list[PointToScore | AtalaiaError]:
-    return [_checked(row, i) for i, row in enumerate(rows)]
+    def _points(self, rows: Sequence[schemas.RowBody]) -> list[PointToScore | AtalaiaError]:
+        points = [_checked(row, i) for i, row in enumerate(rows)]
+        if self._hiding is None:
+            return points
+        return [
+            point._replace(series_id=self._hiding.series_id(point.series_id))
+            if isinstance(point, PointToScore)
+            else point
+            for point in points
+        ]
 
 
 def _checked(row: schemas.RowBody, position: int) -> PointToScore | AtalaiaError:

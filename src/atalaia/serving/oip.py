@@ -10,7 +10,7 @@ learnt, 2 replayed, 4 flooding).
 
 import time
 from collections.abc import Awaitable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import msgspec
@@ -22,13 +22,13 @@ from atalaia.core.errors import AtalaiaError, Fault, Invalid, Missing
 from atalaia.core.models import Scope, version_name
 from atalaia.core.points import FloatArray, IntArray, NumberArray
 from atalaia.core.scores import THRESHOLD, ModelRef, Scores
+from atalaia.kit.privacy import Privacy
 from atalaia.kit.web.doors import JSON, Answer, Call, HotRoute, decoded_segment, headers_of_error, json_answer
 from atalaia.kit.web.hot import LARGE_BYTES, in_thread
 from atalaia.kit.web.problems import problem_body
 from atalaia.kit.web.tensors import InferRequest, Tensor, decode_request, encode_response
-from atalaia.kit.web.wire import check_crowd, decode, parse_time
 from atalaia.serving.cache import Loaded
-from atalaia.serving.one_point import OnePoint, OneRequest, encode_one, one_request
+from atalaia.serving.one_point import OnePoint, OneRequest, encode_one, instances, one_request
 from atalaia.serving.prediction_log import PredictionLog
 from atalaia.serving.service import Serving
 from atalaia.serving.versions import EVERY
@@ -51,16 +51,6 @@ class Asked:
     names: list[str] | None
 
 
-class _InstanceIn(msgspec.Struct):
-    value: float
-    timestamp: float | str | None = None
-    series_id: str | None = None
-
-
-class _InstancesIn(msgspec.Struct):
-    instances: list[_InstanceIn | float]
-
-
 class _Scored(NamedTuple):
     """The score of one point, of which series by which model, and the model that was asked."""
 
@@ -68,9 +58,6 @@ class _Scored(NamedTuple):
     series_id: str
     ref: ModelRef | None
     loaded: Loaded | None
-
-
-_instances = msgspec.json.Decoder(_InstancesIn)
 
 
 def error_answer(error: AtalaiaError, call: Call) -> Answer:
@@ -85,9 +72,10 @@ def error_answer(error: AtalaiaError, call: Call) -> Answer:
 class InferenceDoors:
     """V2 and V1."""
 
-    def __init__(self, serving: Serving, log: PredictionLog) -> None:
+    def __init__(self, serving: Serving, log: PredictionLog, privacy: Privacy | None = None) -> None:
         self._serving = serving
         self._log = log
+        self._hiding = privacy if privacy is not None and privacy.hides_ids else None
         self._versions = serving.versions
 
     def routes(self) -> list[HotRoute]:
@@ -108,8 +96,8 @@ class InferenceDoors:
         if len(call.body) > LARGE_BYTES:
             return None
         self._log.check()
-        name, version = name_and_version(call.name)
-        one = None if call.header(_LENGTH) else one_request(call.body)
+        name, version = self._named(call)
+        one = None if call.header(_LENGTH) else self._one_request(call)
         answer = None if one is None else self._inferred_one(call, name, version, one)
         if answer is not None:
             return answer
@@ -126,7 +114,7 @@ class InferenceDoors:
             return None
         self._log.check()
         points = self._instances(call)
-        name = decoded_segment(call.name)
+        name = self._hidden(decoded_segment(call.name))
         scored = self._scored_one(call, name, None, points[0]) if len(points) == 1 else None
         if scored is not None:
             return _predictions([scored.score])
@@ -195,10 +183,27 @@ class InferenceDoors:
         length = call.header(_LENGTH) or None
         most = self._serving.settings.max_batch_points
         request = decode_request(call.body, length, max_elements=3 * most)
-        return request, _asked(request)
+        asked = _asked(request)
+        if self._hiding is not None and asked.names is not None:
+            asked = replace(asked, names=self._hiding.series_ids(asked.names))
+        return request, asked
+
+    def _one_request(self, call: Call) -> OneRequest | None:
+        one = one_request(call.body)
+        if self._hiding is None or one is None:
+            return one
+        return one._replace(point=one.point.hidden(self._hiding.series_id))
+
+    def _named(self, call: Call) -> tuple[str, str | None]:
+        """Return the model that is asked, as it is kept, and the version."""
+        name, version = name_and_version(call.name)
+        return self._hidden(name), version
+
+    def _hidden(self, name: str) -> str:
+        return name if self._hiding is None else self._hiding.model_name(name)
 
     def _inferred(self, call: Call, request: InferRequest, asked: Asked) -> Answer:
-        name, version = name_and_version(call.name)
+        name, version = self._named(call)
         wanted = {output.name for output in request.outputs} or {"score", "anomaly"}
         loaded = self._model(name, version)
         columns = self._scores(call, loaded, asked, with_bands=not wanted.isdisjoint(_BANDS))
@@ -212,31 +217,11 @@ class InferenceDoors:
         return Answer(body, content_type=_OCTETS, headers=((_LENGTH, str(head).encode()),))
 
     def _instances(self, call: Call) -> list[OnePoint]:
-        most = self._serving.settings.max_batch_points
-        check_crowd(call.body, most)
-        sent = [
-            i if isinstance(i, _InstanceIn) else _InstanceIn(i) for i in decode(call.body, _instances).instances
-        ]
-        if len(sent) > most:
-            detail = f"{len(sent)} instances are too many for one request, at most {most}"
-            raise Invalid("invalid_points", detail, faults=[Fault("/instances", detail)])
-        named = sum(one.series_id is not None for one in sent)
-        if named not in (0, len(sent)):
-            fault = Fault("/instances", "either all of them name a series, or none")
-            raise Invalid("invalid_points", fault.message, faults=[fault])
-        now = now_us()
-        return [
-            OnePoint(
-                one.value,
-                now if one.timestamp is None else parse_time(one.timestamp, f"/instances/{i}/timestamp"),
-                one.series_id,
-                None,
-            )
-            for i, one in enumerate(sent)
-        ]
+        points = instances(call.body, self._serving.settings.max_batch_points)
+        return points if self._hiding is None else [point.hidden(self._hiding.series_id) for point in points]
 
     def _predicted(self, call: Call, points: list[OnePoint]) -> Answer:
-        name = decoded_segment(call.name)
+        name = self._hidden(decoded_segment(call.name))
         loaded = self._model(name, None)
         return _predictions(self._scores(call, loaded, _columns(points), with_bands=False)["score"].tolist())
 

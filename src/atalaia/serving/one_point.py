@@ -1,13 +1,14 @@
-"""The commonest inference, one point in JSON, without making arrays of it."""
+"""Points to infer without making arrays of them: one in JSON by V2, the commonest inference, and those of V1."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
 from atalaia.core.clock import now_us
+from atalaia.core.errors import Fault, Invalid
 from atalaia.core.scores import THRESHOLD
-from atalaia.kit.web.wire import Body
+from atalaia.kit.web.wire import Body, check_crowd, decode, parse_time
 
 
 class OnePoint(NamedTuple):
@@ -17,6 +18,10 @@ class OnePoint(NamedTuple):
     timestamp: int
     series_id: str | None
     number: int | None
+
+    def hidden(self, kept_as: Callable[[str], str]) -> "OnePoint":
+        """Return the point with its series as it is kept."""
+        return self if self.series_id is None else self._replace(series_id=kept_as(self.series_id))
 
 
 class OneRequest(NamedTuple):
@@ -41,6 +46,16 @@ class _RequestIn(msgspec.Struct, gc=False):
     outputs: Any = None
 
 
+class _InstanceIn(msgspec.Struct):
+    value: float
+    timestamp: float | str | None = None
+    series_id: str | None = None
+
+
+class _InstancesIn(msgspec.Struct):
+    instances: list[_InstanceIn | float]
+
+
 class _OutputOut(msgspec.Struct, gc=False):
     name: str
     datatype: str
@@ -55,6 +70,7 @@ class _ResponseOut(msgspec.Struct, gc=False, omit_defaults=True):
     id: str | None = None
 
 
+_instances = msgspec.json.Decoder(_InstancesIn)
 _decoder = msgspec.json.Decoder(_RequestIn)
 _encoder = msgspec.json.Encoder()
 _ONE = [1]
@@ -92,6 +108,35 @@ def encode_one(model_name: str, version: str, score: float, request: OneRequest)
         _OutputOut("anomaly", "BOOL", _ONE, (score > THRESHOLD,)),
     )
     return _encoder.encode(_ResponseOut(model_name, outputs, version, request.id))
+
+
+def instances(body: Body, most: int) -> list[OnePoint]:
+    """Return the points that a V1 request asks for.
+
+    Raises
+    ------
+    Invalid
+        When it is none, they are more than `most`, or some of them name a series and others do not.
+    """
+    check_crowd(body, most)
+    sent = [i if isinstance(i, _InstanceIn) else _InstanceIn(i) for i in decode(body, _instances).instances]
+    if len(sent) > most:
+        detail = f"{len(sent)} instances are too many for one request, at most {most}"
+        raise Invalid("invalid_points", detail, faults=[Fault("/instances", detail)])
+    named = sum(one.series_id is not None for one in sent)
+    if named not in (0, len(sent)):
+        fault = Fault("/instances", "either all of them name a series, or none")
+        raise Invalid("invalid_points", fault.message, faults=[fault])
+    now = now_us()
+    return [
+        OnePoint(
+            one.value,
+            now if one.timestamp is None else parse_time(one.timestamp, f"/instances/{i}/timestamp"),
+            one.series_id,
+            None,
+        )
+        for i, one in enumerate(sent)
+    ]
 
 
 def _point(

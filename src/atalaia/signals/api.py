@@ -145,7 +145,7 @@ def _add_fleets(router: APIRouter, signals: Signals) -> None:
     def set_fleet(fleet_id: str, body: schemas.FleetIn) -> schemas.FleetOut:
         """Make exactly these series the members of a fleet."""
         with signals.database.write() as session:
-            fleet = signals.catalogue.set_fleet(session, fleet_id, body.series_ids)
+            fleet = signals.catalogue.set_fleet(session, fleet_id, signals.privacy.series_ids(body.series_ids))
         return schemas.FleetOut(fleet_id=fleet_id, source="hand", series_count=fleet.series_count)
 
 
@@ -167,7 +167,7 @@ def anomalies_router(signals: Signals) -> APIRouter:
         with signals.database.read() as session:
             items, following = signals.list_anomalies(
                 session,
-                series_id=series_id,
+                series_id=None if series_id is None else signals.privacy.series_id(series_id),
                 from_us=time_query(start, "from"),
                 to_us=time_query(to, "to"),
                 state=None if state is None else AnomalyState(state),

@@ -43,7 +43,7 @@ class PointDoors:
         settings = self._signals.settings
         batch = _from_arrow(call.body, self._signals) if _is_arrow(call) else parse_points(call.body, settings)
         if self._signals.privacy.hides_ids and batch.numbers is None:
-            batch = replace(batch, series_ids=[self._signals.privacy.series_id(name) for name in batch.series_ids])
+            batch = replace(batch, series_ids=self._signals.privacy.series_ids(batch.series_ids))
         key = call.header(b"idempotency-key") or None
         if key is not None and len(key) > 256:
             fault = Fault("/headers/idempotency-key", "at most 256 characters")

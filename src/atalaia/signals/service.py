@@ -108,8 +108,7 @@ class Signals:
 
     def resolve(self, session: Session, series_ids: Sequence[str]) -> tuple[list[int], int]:
         """Return the numbers of series, in their order, and how many of them are new; those are added."""
-        series_ids = [self.privacy.series_id(series_id) for series_id in series_ids]
-        numbers, created = self.catalogue.resolve(session, series_ids, "/series_ids/{}")
+        numbers, created = self.catalogue.resolve(session, self.privacy.series_ids(series_ids), "/series_ids/{}")
         return numbers.tolist(), created
 
     def share(self) -> bool:

@@ -23,6 +23,7 @@ from atalaia.kit.audit.settings import AuditSettings
 from atalaia.kit.audit.trail import Trail
 from atalaia.kit.blobs import Blobs, sha256_of
 from atalaia.kit.database import Database
+from atalaia.kit.heap import give_back
 from atalaia.kit.notes import AuditEventRow, AuditHeadRow, lock_head, note, prune
 
 _log = structlog.get_logger(__name__)
@@ -97,6 +98,8 @@ class Exporter:
                     _log.warning("journal_not_exported", segment=path.stem, code=error.code, detail=error.detail)
                 except Exception:  # one that cannot be read may not hold up the others
                     _log.exception("journal_not_exported", segment=path.stem)
+        if done:
+            give_back()  # several times what a file takes
         return done
 
     def export_trail(self, *, all_of_it: bool = False) -> int:
@@ -177,14 +180,15 @@ class Exporter:
 
     def _put(self, path: Path, told: Told) -> dict[str, Any]:
         day = isoformat(opened(told.frames[0]).at)[:10] if told.frames else isoformat(now_us())[:10]
-        raw = path.read_bytes()
+        with mapped(path) as raw:
+            told_of = {"sha256": sha256_of(raw), "bytes": len(raw)}
+            packed = bytes(cramjam.zstd.compress(raw))
         key = f"{JOURNALS}/date={day}/{path.name}.zst"
-        self._blobs.put(key, bytes(cramjam.zstd.compress(raw)))
+        self._blobs.put(key, packed)
         data, rows = parquet_of(told.frames, self._names_of)
         rows_key = f"{PREDICTIONS}/date={day}/{path.stem}.parquet"
         blob = self._blobs.put(rows_key, data)
-        told_of = {"journal": key, "sha256": sha256_of(raw), "bytes": len(raw)}
-        return {**told_of, "parquet": rows_key, "parquet_sha256": blob.sha256, "rows": rows}
+        return {"journal": key, **told_of, "parquet": rows_key, "parquet_sha256": blob.sha256, "rows": rows}
 
 
 def _summary(told: Told) -> dict[str, Any]:

@@ -51,6 +51,8 @@ class HotFront:
         Of one body, as sent and decoded.
     has_foreign_pages
         Whether web pages of others may call: the application answers these, which says what browsers want to know.
+    logs_paths
+        Whether the log tells of paths; they may name series that are hidden.
     max_inflight_bytes
         Of all bodies that are read or worked on at a time, and of large answers that are not taken yet; a call that
         would exceed it is told to come again.
@@ -68,8 +70,10 @@ class HotFront:
         max_inflight_bytes: int,
         tracing: Tracing | None = None,
         has_foreign_pages: bool = False,
+        logs_paths: bool = True,
     ) -> None:
         self._app = app
+        self._logs_paths = logs_paths
         self._tracing = tracing or Tracing(TracingSettings())
         self._to_trace = 0
         self._telemetry = telemetry
@@ -240,7 +244,7 @@ class HotFront:
                 "request",
                 request_id=call.request_id,
                 method=route.method,
-                path=call.path[:300],
+                path=call.path[:300] if self._logs_paths else route.route,
                 status=status,
                 ms=round(seconds * 1000, 3),
                 **traced_as(),

@@ -32,7 +32,7 @@ class Front:
     * Every request has an id, the caller's ``X-Request-Id`` if it sent a usable one.
     * A body over the limit is refused before it is read, or as soon as it has grown too large.
     * A large body is read only of a caller whom `identify` knows; it raises for others.
-    * Requests are counted and timed by route.
+    * Requests are counted and timed by route; the log tells of the path, unless that may name what is hidden.
     """
 
     def __init__(
@@ -43,8 +43,10 @@ class Front:
         max_body_bytes: int,
         identify: Identify | None = None,
         tracing: Tracing | None = None,
+        logs_paths: bool = True,
     ) -> None:
         self._app = app
+        self._logs_paths = logs_paths
         self._identify = identify
         self._tracing = tracing or Tracing(TracingSettings())
         self._telemetry = telemetry
@@ -128,9 +130,8 @@ class Front:
         method = scope["method"] if scope["method"] in _METHODS else "OTHER"
         self._telemetry.requests.note(method, path, status, seconds)
         if path not in _QUIET:
-            _log.info(
-                "request", method=method, path=scope["path"][:300], status=status, ms=round(seconds * 1000, 2)
-            )
+            told = scope["path"][:300] if self._logs_paths else path
+            _log.info("request", method=method, path=told, status=status, ms=round(seconds * 1000, 2))
 
 
 async def _soon(receive: Receive) -> Message:
