@@ -83,7 +83,7 @@ def _drill(scratch: Path, series: int, points: int, workers: int) -> Drill:
     train(data, series, workers, "streaming", promote=True)
     at_s = (START_US + points * STEP_US) / 1e6
     with _service(data) as server, Client(server.url, timeout_s=120) as client:
-        first, full_s = _timed("backup", "create", "--to", str(there), data=data)
+        first, full_s = _timed("backup", "create", "--with-secrets", "--to", str(there), data=data)
         ids = [f"plant/sensor_{number:06d}" for number in range(series)]
         for begin in range(0, series, _AT_ONCE):
             chosen = ids[begin : begin + _AT_ONCE]
@@ -91,7 +91,7 @@ def _drill(scratch: Path, series: int, points: int, workers: int) -> Drill:
         while client.health().scoring_lag_rows:
             time.sleep(0.2)
         before = _answers(client, series, at_s + 60)
-        second, again_s = _timed("backup", "create", "--to", str(there), data=data)
+        second, again_s = _timed("backup", "create", "--with-secrets", "--to", str(there), data=data)
     shutil.rmtree(data)
     began = time.perf_counter()
     restored, restore_s = _timed("restore", "--from", str(there), data=data)
