@@ -17,7 +17,7 @@ from contextlib import closing, contextmanager
 from typing import Any, TypeVar, cast
 
 import structlog
-from sqlalchemy import BigInteger, Connection, Engine, Integer, create_engine, event, make_url, text
+from sqlalchemy import BigInteger, Engine, Integer, create_engine, make_url, text
 from sqlalchemy import Table as SqlTable
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
@@ -38,6 +38,7 @@ from atalaia.kit.postgres import (
     postgres_engine,
     unreachable,
 )
+from atalaia.kit.sqlite import WRITES, prepare_sqlite
 
 _CHUNK = 500
 AutoId = BigInteger().with_variant(Integer, "sqlite")
@@ -46,7 +47,6 @@ AutoId = BigInteger().with_variant(Integer, "sqlite")
 _log = structlog.get_logger(__name__)
 _AFTER_COMMIT = "atalaia_after_commit"
 _BEFORE_COMMIT = "atalaia_before_commit"
-_WRITES = "atalaia_write"
 _TRIES = 4
 _Result = TypeVar("_Result")
 
@@ -92,11 +92,11 @@ class Database:
         except (ArgumentError, NoSuchModuleError) as error:
             reason = "is not the URL of a SQLite or PostgreSQL database"
             raise Invalid("invalid_settings", reason, faults=[Fault("/database_url", reason)]) from error
-        self._writing: Engine = self.engine.execution_options(**{_WRITES: True})
+        self._writing: Engine = self.engine.execution_options(**{WRITES: True})
         self._lock = threading.Lock() if self.is_sqlite else None
         self._here = threading.local()
         if self.is_sqlite:
-            _prepare_sqlite(self.engine, busy_timeout_s)
+            prepare_sqlite(self.engine, busy_timeout_s)
 
     @property
     def is_sqlite(self) -> bool:
@@ -317,32 +317,6 @@ def insert_missing(
 def _insert(session: Session, table: Any) -> Any:
     dialect = session.get_bind().dialect.name
     return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
-
-
-def _prepare_sqlite(engine: Engine, busy_timeout_s: float) -> None:
-    @event.listens_for(engine, "connect")
-    def connect(connection: sqlite3.Connection, _record: object) -> None:
-        connection.isolation_level = None  # we say BEGIN ourselves, below
-        for pragma in (
-            f"busy_timeout = {int(busy_timeout_s * 1000)}",
-            "page_size = 16384",  # of a new file: batches of points are megabytes, and a page costs two calls
-            "journal_mode = WAL",
-            "synchronous = FULL",
-            "wal_autocheckpoint = 4000",  # pages that change often are copied once for many changes
-            "foreign_keys = ON",
-            "secure_delete = OFF",  # some builds fill what is deleted with zeros, at seven times the cost
-        ):
-            connection.execute(f"PRAGMA {pragma}")
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        raw: Any = connection.connection.dbapi_connection
-        if raw.in_transaction:  # left open by a commit that failed
-            raw.rollback()
-        writes = connection.get_execution_options().get(_WRITES)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-    _ = connect, begin
 
 
 def reason_of(error: AtalaiaError) -> str:

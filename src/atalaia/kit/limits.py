@@ -291,4 +291,5 @@ def _open_redis(settings: LimitSettings) -> tuple[Any, Storage]:
     url, timeout_s = settings.redis_url or "", settings.redis_timeout_s
     options: dict[str, Any] = {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s}
     client: Any = redis.Redis.from_url(url, **options)  # pyright: ignore[reportUnknownMemberType]
-    return client, storage_from_string(url, wrap_exceptions=True, **options)  # pyright: ignore[reportReturnType]
+    pool: Any = client.connection_pool  # of both, so that whoever closes the client closes all connections
+    return client, storage_from_string(url, wrap_exceptions=True, connection_pool=pool)  # pyright: ignore[reportReturnType]
