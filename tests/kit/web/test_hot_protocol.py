@@ -243,6 +243,23 @@ def test_the_short_way_answers_as_the_long_one(requests: list[bytes], data: st.D
     assert (parsed(short[0]), short[1]) == (parsed(long[0]), long[1])
 
 
+@pytest.mark.parametrize("cut", [1, 71, 72, 73, 60_000, -73, -72, -71, -1])
+def test_what_comes_with_the_messages_before_is_not_taken_for_a_head(cut: int) -> None:
+    whole = request() + request(body=b"z" * (LARGE_BYTES + 1)) + request()
+    for pieces in ([whole[:cut], whole[cut:]], [whole[:-80], whole[-80:cut], whole[cut:]] if cut < 0 else [whole]):
+        sent, closed = talk(HotProtocol, front().app, [piece for piece in pieces if piece])
+        assert [status for status, *_ in parsed(sent)] == [b"HTTP/1.1 200 OK"] * 3
+        assert not closed
+
+
+def test_a_head_without_end_is_given_up_wherever_it_begins() -> None:
+    endless = b"POST /now/a HTTP/1.1\r\nX: " + b"y" * (hot_protocol.MAX_HEAD_BYTES + 1)
+    for pieces in ([endless], [request() + endless[:9], endless[9:]], [request(body=b"z"), endless]):
+        sent, closed = talk(HotProtocol, front().app, pieces)
+        assert [status for status, *_ in parsed(sent)][-1] == b"HTTP/1.1 431 Request Header Fields Too Large"
+        assert closed
+
+
 def parsed(sent: bytes) -> list[tuple[bytes, frozenset[bytes], bytes]]:
     """Return status line, headers and body of each answer; the order of headers means nothing."""
     sent = re.sub(rb'"timestamp":"[^"]*"', b'"timestamp":"2026-11-26T12:00:00.000000Z"', sent)

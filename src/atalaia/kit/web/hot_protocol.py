@@ -35,7 +35,8 @@ class HotProtocol(HttpToolsProtocol):
         self._begun: tuple[HotRoute, Call] | None = None
         self._parts: list[bytes] = []
         self._is_leaving = False
-        self._is_in_head = False
+        self._is_in_head = self._is_amid = False
+        self._begins = 0
         self._head_bytes = 0
         self._head_timer: TimerHandle | None = None
         self._is_resting = False
@@ -45,10 +46,12 @@ class HotProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Read what came; a head that has no end, or that does not end soon, is not waited for."""
+        was_amid, self._begins = self._is_amid, 0
         super().data_received(data)
         if not self._is_in_head:
             return
-        self._head_bytes += len(data)
+        if self._begins <= (0 if was_amid else 1):  # else what came is of the messages before, too
+            self._head_bytes += len(data)
         if self._head_bytes > MAX_HEAD_BYTES:
             _log.warning("head_too_large", client=self.client)
             self.transport.write(_TOO_LARGE)
@@ -63,6 +66,8 @@ class HotProtocol(HttpToolsProtocol):
         self.expect_100_continue = False
         self._is_resting = False
         self._is_in_head, self._head_bytes = True, 0
+        self._is_amid = True
+        self._begins += 1
 
     def on_headers_complete(self) -> None:
         """Choose the way."""
@@ -87,6 +92,7 @@ class HotProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Answer, if the request goes the short way."""
+        self._is_amid = False
         front, begun = self._front, self._begun
         if front is None or begun is None:
             super().on_message_complete()
