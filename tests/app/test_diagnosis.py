@@ -309,5 +309,10 @@ def test_parts_that_do_not_answer_are_found_with_advice(tmp_path: Path) -> None:
     assert "secret" not in str(found)
 
 
+def test_an_address_that_is_none_is_found(tmp_path: Path) -> None:
+    found = outsiders(tmp_path, limits={"redis_url": "http://nowhere"})["shared limits"]
+    assert (found.ok, "limits.redis_url" in found.advice) == (False, True)
+
+
 def test_parts_that_nobody_named_are_not_told_of(tmp_path: Path) -> None:
     assert outsiders(tmp_path) == {}

@@ -1,7 +1,8 @@
 """The cable between the roles and PostgreSQL is pulled: packets vanish, no connection ends by itself."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -17,29 +18,39 @@ from tests.faults.outages import (
 from tests.journeys.servers import until
 from tests.parts.networks import Network
 from tests.parts.postgres import Postgres
+from tests.parts.proxy import Proxy
 
 pytestmark = pytest.mark.slow
 
 
+@dataclass(frozen=True, slots=True)
+class Cable:
+    """What lies between the roles and a database."""
+
+    url: str
+    cut: Callable[[], object]
+    join: Callable[[], object]
+
+
 @pytest.fixture
-def network() -> Iterator[Network]:
-    """Make a network for the database."""
-    if not Network.is_possible():
-        pytest.skip("network namespaces cannot be made here")
-    with Network() as network:
-        yield network
-
-
-def test_a_network_that_is_cut_and_comes_back(network: Network, parts_folder: Path, tmp_path: Path) -> None:
+def cable(parts_folder: Path) -> Iterator[Cable]:
+    """Run a database far away: in a network of its own or, where none may be made, behind a proxy that swallows."""
     folder = parts_folder / "postgres-far-away"
-    with (
-        Postgres(folder, host=network.host, within=network.within) as server,
-        running_roles(server.new_database(), tmp_path, database__network_timeout_s=3) as roles,
-    ):
+    if Network.is_possible():
+        with Network() as network, Postgres(folder, host=network.host, within=network.within) as server:
+            yield Cable(server.new_database(), network.cut, network.join)
+        return
+    with Postgres(folder) as server, Proxy(server.port) as proxy:
+        url = server.new_database().replace(f":{server.port}/", f":{proxy.port}/")
+        yield Cable(url, proxy.silence, proxy.heal)
+
+
+def test_a_network_that_is_cut_and_comes_back(cable: Cable, tmp_path: Path) -> None:
+    with running_roles(cable.url, tmp_path, database__network_timeout_s=3) as roles:
         with Sender(roles["api"]) as sender:
             for again in range(2):
                 before = len(sender.refused)
-                network.cut()
+                cable.cut()
                 began = time.monotonic()
                 until(lambda: len(sender.refused) > before + 1, "points to be refused", timeout_s=30)  # noqa: B023
                 print(f"points were refused {time.monotonic() - began:.2f} s after the cable was pulled")
@@ -47,7 +58,7 @@ def test_a_network_that_is_cut_and_comes_back(network: Network, parts_folder: Pa
                 assert_refused(sender)
                 if not again:
                     assert_scraped(roles)
-                network.join()
+                cable.join()
                 back = sender.recovered_s(time.monotonic())
                 print(f"after the cable was back: {back:.2f} s")
                 assert back < 15

@@ -122,3 +122,16 @@ def logged(event: str, **bound: str) -> Generator[None]:
     with capture_logs() as lines:
         yield
     assert any({"event": event, **bound}.items() <= line.items() for line in lines), lines
+
+
+DYING = """
+def dying(act):
+    def do(*args, **more):
+        global left
+        left -= 1
+        if left < 0:
+            os.kill(os.getpid(), 9)
+        return act(*args, **more)
+    return do
+"""
+"""For a program of a test: it kills itself at the call of what is `dying` for which none is `left`."""

@@ -16,6 +16,7 @@ from atalaia.kit.keys import SECRETS, read_secret
 from atalaia.kit.privacy import Privacy, PrivacySettings
 from atalaia.kit.signatures import Signatures, SigningSettings
 from atalaia.kit.vault import keyring_in, open_vault
+from tests.kit.fakes import DYING
 
 CHECK = "encryption.check"
 RULES = PrivacySettings.model_validate({"rules": [{"where": "labels", "match": "user", "action": "hash"}]})
@@ -155,13 +156,7 @@ def test_killed_at_any_moment_all_secrets_can_still_be_read(data: Path) -> None:
         "from atalaia.kit.keyring import EncryptionSettings\n"
         "from atalaia.kit.vault import open_vault\n"
         "left = int(sys.argv[3])\n"
-        "def dying(act):\n"
-        "    def do(*args, **more):\n"
-        "        global left\n"
-        "        left -= 1\n"
-        "        if left < 0: os.kill(os.getpid(), 9)\n"
-        "        return act(*args, **more)\n"
-        "    return do\n"
+        f"{DYING}"
         "os.replace, os.link, os.fsync = dying(os.replace), dying(os.link), dying(os.fsync)\n"
         "open_vault(Path(sys.argv[1]), EncryptionSettings(key_file=sys.argv[2]))\n"
     )

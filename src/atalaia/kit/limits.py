@@ -8,6 +8,7 @@ each further process lets pass between two rounds of sharing, and by no more.
 import math
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -275,13 +276,11 @@ def ask_redis(settings: LimitSettings) -> str:
     Unavailable
         ``part_unavailable`` when it does not, or wants another password.
     """
-    client, _ = _open_redis(settings)
     try:
-        client.ping()
+        with closing(_open_redis(settings)[0]) as client:
+            client.ping()
     except Exception as error:  # redis has errors of its own, and is loaded only where it is used
         raise Unavailable("part_unavailable", f"Redis does not answer as it must: {error}"[:300]) from error
-    finally:
-        client.close()
     return "Redis answers"
 
 

@@ -12,6 +12,7 @@ from atalaia.kit.blobs import Blobs, RemoteBlobs, Seals, State, renew, unopened
 from atalaia.kit.blobs.folder import PART
 from atalaia.kit.envelopes import HEAD, is_sealed
 from atalaia.kit.keyring import Keyring, Secret
+from tests.kit.fakes import DYING
 
 OLD, NEW = Secret(b"o" * 32, is_key=True), Secret(b"n" * 32, is_key=True)
 BOTH = Keyring(NEW, [OLD])
@@ -143,13 +144,7 @@ def test_killed_at_any_moment_it_can_be_done_again(tmp_path: Path) -> None:
         "from atalaia.kit.blobs import Blobs, Seals, renew\n"
         "from atalaia.kit.keyring import Keyring, Secret\n"
         "left = int(sys.argv[2])\n"
-        "def dying(act):\n"
-        "    def do(*args, **more):\n"
-        "        global left\n"
-        "        left -= 1\n"
-        "        if left < 0: os.kill(os.getpid(), 9)\n"
-        "        return act(*args, **more)\n"
-        "    return do\n"
+        f"{DYING}"
         "os.replace, os.fsync = dying(os.replace), dying(os.fsync)\n"
         "ring = Keyring(Secret(b'n' * 32, is_key=True), [Secret(b'o' * 32, is_key=True)])\n"
         "assert renew(Blobs(Path(sys.argv[1]), seals=Seals(ring)), ['history']).failed == {}\n"
