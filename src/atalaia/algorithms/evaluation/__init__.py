@@ -1,0 +1,1 @@
+"""How good a detector is: figures against labels, and protocols under which several are compared."""
