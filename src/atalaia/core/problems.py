@@ -49,6 +49,7 @@ PROBLEMS: dict[str, tuple[Kind, str]] = {
     "invalid_hyperparameters": (Kind.INVALID, "The algorithm does not take these hyperparameters."),
     "invalid_settings": (Kind.INVALID, "Some settings are wrong; nothing was started."),
     "invalid_file": (Kind.INVALID, "The file cannot be read as points."),
+    "unreadable_data": (Kind.INVALID, "A folder of labelled data cannot be used."),
     "bad_cursor": (Kind.INVALID, "The cursor was not made by this list."),
     "invalid_pair": (Kind.INVALID, "Not written as name=value."),
     "invalid_batch": (Kind.INVALID, "The columns of a batch do not fit together."),

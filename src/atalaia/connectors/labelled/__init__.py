@@ -1,0 +1,1 @@
+"""Folders of labelled data, on which detectors are compared."""
