@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from atalaia.algorithms.evaluation.intervals import Marks, runs
-from atalaia.core.points import FloatArray, IntArray
+from atalaia.core.points import FloatArray
 
 PROBATION_SHARE, MOST_PROBATION_POINTS = 0.15, 750
 """The first points of a file, which are not scored: so much of it, and of no more than 5,000 points."""
@@ -89,14 +89,16 @@ def _gains(windows: Marks, profile: Profile) -> tuple[FloatArray, FloatArray]:
     starts, ends = runs(windows)
     gains = np.full(len(windows), -profile.false_positive)
     window_of = np.full(len(windows), -1)
-    for k, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
+    for k in range(len(starts)):
+        start, end = int(starts[k]), int(ends[k])
+        following = int(starts[k + 1]) if k + 1 < len(starts) else len(windows)
         width = end - start + 1
-        behind: IntArray = np.arange(end + 1, int(starts[k + 1]) if k + 1 < len(starts) else len(windows))
         if width > 1:
-            gains[behind] = profile.false_positive * _sigmoid((behind - end) / (width - 1))
-        inside: IntArray = np.arange(start, end + 1)
-        gains[inside] = _sigmoid((inside - end - 1) / width) / _sigmoid(np.array(-1.0))
-        window_of[inside] = k
+            behind = np.arange(end + 1, following, dtype=np.float64)
+            gains[end + 1 : following] = profile.false_positive * _sigmoid((behind - end) / (width - 1))
+        inside = np.arange(start, end + 1, dtype=np.float64)
+        gains[start : end + 1] = _sigmoid((inside - end - 1) / width) / _sigmoid(np.array(-1.0))
+        window_of[start : end + 1] = k
     return gains, window_of
 
 
