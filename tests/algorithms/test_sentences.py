@@ -1,5 +1,6 @@
 import pytest
 
+from atalaia.algorithms.detectors.memory_bank import MemoryBank
 from atalaia.algorithms.sentences import sentence
 
 NAN = float("nan")
@@ -45,3 +46,25 @@ def test_a_score_says_why(given, text):
 
 def test_a_narrow_band_far_from_zero_keeps_its_digits():
     assert "band 99.97 to 100.03" in sentence(2.0, 100.06, 100.0, 99.97, 100.03, "level")
+
+
+def test_a_shape_may_be_strange_inside_the_band():
+    told = sentence(2.31, 12.5, 12.0, 3.1, 20.9, "shape_16")
+    assert told == (
+        "12.5 is inside the expected band 3.1 to 20.9, but the last 16 points together are unlike any known of "
+        "this series; 2.3 times the threshold"
+    )
+    assert sentence(0.9, 12.5, 12.0, 3.1, 20.9, "shape_16") == "12.5 is inside the expected band 3.1 to 20.9"
+
+
+def test_a_shape_and_the_value_may_both_be_strange():
+    told = sentence(5.0, 30.0, 12.0, 3.1, 20.9, "same_time_4")
+    assert told == (
+        "30 is above the expected 12 (band 3.1 to 20.9), and the last 4 points are unlike those at this time of "
+        "other days; 5.0 times the threshold"
+    )
+
+
+def test_every_part_of_a_detector_of_shapes_has_words():
+    for part in MemoryBank.parts:
+        assert "but" in sentence(2.0, 12.5, 12.0, 3.1, 20.9, part)

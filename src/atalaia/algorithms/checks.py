@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 
 from atalaia.algorithms.detectors.bands import judge
-from atalaia.algorithms.detectors.protocol import MAX_BYTES_PER_SERIES, Detector, Streaming
+from atalaia.algorithms.detectors.protocol import Detector, Streaming
 from atalaia.algorithms.models import FleetModel
 from atalaia.algorithms.probes import (
     DAY_STEPS,
@@ -88,8 +88,11 @@ def _farther_is_stranger(detector: Detector) -> None:
         middle = detector.score(state, rows[:1], at[:1], known[:1]).expected[0]
         for side in (-1.0, 1.0):
             score = detector.score(state, rows, at, middle + side * np.geomspace(1e-3, 1e6, 60)).score
-            require(bool((np.diff(score) >= 0.0).all()), "a value farther from the expected one scores lower")
-            require(float(score[0]) < THRESHOLD < float(score[-1]), "the score does not tell near from far")
+            if detector.band_decides:
+                require(bool((np.diff(score) >= 0.0).all()), "a value farther from the expected one scores lower")
+                require(float(score[0]) < THRESHOLD, "the expected value scores high")
+            require(float(score[-1]) > THRESHOLD, "a value far away scores low")
+            require(float(score[-1]) >= float(score[0]), "a value far away scores lower than the expected one")
 
 
 def _the_band_agrees_with_the_score(detector: Detector) -> None:
@@ -98,6 +101,8 @@ def _the_band_agrees_with_the_score(detector: Detector) -> None:
     band = probe.score(detector, state)
     require(bool((band.lower <= band.expected).all()), "the expected value is below the band")
     require(bool((band.expected <= band.upper).all()), "the expected value is above the band")
+    if not detector.band_decides:
+        return
     for edge in (band.lower, band.upper):
         for values in (np.nextafter(edge, -np.inf), edge, np.nextafter(edge, np.inf), probe.values):
             score = detector.score(state, probe.rows, probe.timestamps, values).score
@@ -203,7 +208,8 @@ def _memory_per_series_is_bounded(detector: Detector) -> None:
         for points in (500, 5000)
     ]
     require(sizes[0] == sizes[1], f"the state grows with the history: {sizes}")
-    require(sizes[1] <= MAX_BYTES_PER_SERIES, f"{sizes[1]} bytes a series, {MAX_BYTES_PER_SERIES} are allowed")
+    allowed = detector.max_bytes_per_series
+    require(sizes[1] <= allowed, f"{sizes[1]} bytes a series, {allowed} are allowed")
 
 
 def _a_constant_series_alarms_when_it_moves(detector: Detector) -> None:

@@ -2,7 +2,15 @@
 
 from math import floor, isfinite, isnan, log10
 
+from atalaia.core.scores import THRESHOLD
+
 _WHEN = {"season_day": " for this time of day", "season_week": " for this time of the week"}
+_SHAPES = {
+    **{f"shape_{n}": f"the last {n} points together are unlike any known of this series" for n in (8, 16, 32)},
+    **{f"same_time_{n}": f"the last {n} points are unlike those at this time of other days" for n in (4, 16)},
+    "shift": "it has left where it was in the last hour",
+    "spread": "its last steps are of an unusual size",
+}
 _FAR = 1000.0
 _FORMATS = tuple(f",.{decimals}f" for decimals in range(13))
 
@@ -20,17 +28,24 @@ def sentence(score: float, value: float, expected: float, lower: float, upper: f
     decimals = _decimals(upper - lower)
     low, high = _shown(lower, decimals), _shown(upper, decimals)
     when = _WHEN.get(part, "")
+    times = f"{score:.1f}" if score < _FAR else f"more than {_FAR:,.0f}"
     if lower <= value <= upper:
-        return f"{_shown(value, decimals)} is inside the expected band {low} to {high}{when}"
+        inside = f"{_shown(value, decimals)} is inside the expected band {low} to {high}{when}"
+        return f"{inside}, but {_SHAPES[part]}; {times} times the threshold" if _is_shape(score, part) else inside
     usual = _shown(expected, decimals)
     if isnan(value):
         return f"no opinion: the value is missing; {usual} was expected (band {low} to {high}){when}"
     seen = _shown(value, decimals)
     side = "above" if value > upper else "below"
-    times = f"{score:.1f}" if score < _FAR else f"more than {_FAR:,.0f}"
-    return (
-        f"{seen} is {side} the expected {usual} (band {low} to {high}){when}; {times} times the allowed deviation"
-    )
+    band = f"{seen} is {side} the expected {usual} (band {low} to {high}){when}"
+    if part in _SHAPES:
+        return f"{band}, and {_SHAPES[part]}; {times} times the threshold"
+    return f"{band}; {times} times the allowed deviation"
+
+
+def _is_shape(score: float, part: str) -> bool:
+    """Return whether something else than the value alone is strange."""
+    return score > THRESHOLD and part in _SHAPES
 
 
 def _decimals(width: float) -> int:

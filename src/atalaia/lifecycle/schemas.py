@@ -20,7 +20,8 @@ class ConfigIn(Wire):
 
     window_hours: float | None = Field(default=None, gt=0, le=87_600, description="Hours of history to learn from.")
     algorithm: str | None = Field(
-        default=None, description="`statistical`, `robust_zscore`, `seasonal_profile` or `streaming`."
+        default=None,
+        description="`statistical`, `robust_zscore`, `seasonal_profile`, `streaming` or `memory_bank`.",
     )
     hyperparameters: dict[str, float | int | str | bool] = Field(default={}, description="Of the algorithm.")
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from atalaia.algorithms.evaluation.volume import period, vus_pr
+from atalaia.algorithms.evaluation.volume import vus_pr
 
 
 def _case(seed: int, n: int, events: list[tuple[int, int]], noise: float) -> tuple[np.ndarray, np.ndarray]:
@@ -97,15 +97,3 @@ def test_no_opinion_counts_as_the_lowest_score() -> None:
     lowest = np.where(labels, scores, scores.min() - 1)
     assert vus_pr(np.where(labels, scores, np.nan), labels, 10) == vus_pr(lowest, labels, 10)
     assert 0 <= vus_pr(np.full(200, np.nan), labels, 10) < 0.2
-
-
-def test_the_period_of_a_sine_is_found_and_noise_has_none() -> None:
-    t = np.arange(3000)
-    assert period(np.sin(2 * np.pi * t / 48)) == 48
-    gaps = np.where(t % 7 == 0, np.nan, np.sin(2 * np.pi * t / 48))
-    assert period(gaps) == pytest.approx(48, abs=1)
-
-
-@pytest.mark.parametrize("values", [[], [1.0] * 5, [1.0] * 100, [np.nan] * 100, [1e308, -1e308] * 50])
-def test_what_has_no_period_gets_the_usual_one(values: list[float]) -> None:
-    assert period(np.array(values)) == 125

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from atalaia.algorithms.detectors import hyperparameters
+from atalaia.algorithms.detectors.memory_bank import MemoryBank
 from atalaia.algorithms.detectors.protocol import Advanced, Column, Detector, State, Streaming
 from atalaia.algorithms.detectors.robust import RobustZScore
 from atalaia.algorithms.detectors.seasonal import SeasonalProfile
@@ -18,6 +19,7 @@ DETECTORS: dict[str, type[Detector]] = {
     RobustZScore.name: RobustZScore,
     SeasonalProfile.name: SeasonalProfile,
     StreamingProfile.name: StreamingProfile,
+    MemoryBank.name: MemoryBank,
 }
 
 

@@ -14,7 +14,7 @@ State = dict[str, NDArray[Any]]
 """What was learnt of a fleet: named arrays whose leading axis is the position of the series in the fleet."""
 
 MAX_BYTES_PER_SERIES = 2048
-"""No detector keeps more of one series, however long its history was."""
+"""A detector for whole fleets keeps no more of one series, however long its history was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,12 @@ class Detector(Protocol):
     """What can decide a score; `Scores.part` holds positions in it."""
     min_points: ClassVar[int]
     """A series with fewer finite points is not learnt, and gets no opinion."""
+
+    band_decides: ClassVar[bool]
+    """Whether the score says no more than where a value lies in its band. A detector that looks at shapes too may
+    score over 1.0 inside the band; then `Scores.part` names what it saw."""
+    max_bytes_per_series: ClassVar[int]
+    """It keeps no more of one series, however long its history was."""
 
     def fit(self, group: Group) -> State:
         """Return what there is to know of the m series of `group`."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from atalaia.algorithms.detectors.bands import SCALE_FLOOR, judge
 from atalaia.algorithms.detectors.hyperparameters import number
-from atalaia.algorithms.detectors.protocol import Column, State
+from atalaia.algorithms.detectors.protocol import MAX_BYTES_PER_SERIES, Column, State
 from atalaia.algorithms.detectors.spread import learn, median_and_mad
 from atalaia.core.points import FloatArray, Group, IntArray
 from atalaia.core.scores import Scores
@@ -34,6 +34,8 @@ class RobustZScore:
     name: ClassVar[str] = "robust_zscore"
     parts: ClassVar[tuple[str, ...]] = ("level",)
     min_points: ClassVar[int] = 10
+    band_decides: ClassVar[bool] = True
+    max_bytes_per_series: ClassVar[int] = MAX_BYTES_PER_SERIES
 
     threshold_sigma: float = number(3.5, above=0.0, most=1000.0)
 

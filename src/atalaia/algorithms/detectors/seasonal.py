@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from atalaia.algorithms.detectors.bands import SCALE_FLOOR, judge, scale_floor
 from atalaia.algorithms.detectors.hyperparameters import choice, number, text
 from atalaia.algorithms.detectors.profiles import explains, profile, profile_of_scale
-from atalaia.algorithms.detectors.protocol import Column, State
+from atalaia.algorithms.detectors.protocol import MAX_BYTES_PER_SERIES, Column, State
 from atalaia.algorithms.detectors.spread import median_and_mad, usable
 from atalaia.algorithms.local_time import DAY_US, HOUR_US, WEEK_US, day_bucket, to_local, week_bucket, zone_name
 from atalaia.core.clock import MICROS
@@ -54,6 +54,8 @@ class SeasonalProfile:
     name: ClassVar[str] = "seasonal_profile"
     parts: ClassVar[tuple[str, ...]] = ("level", "season_day", "season_week")
     min_points: ClassVar[int] = 10
+    band_decides: ClassVar[bool] = True
+    max_bytes_per_series: ClassVar[int] = MAX_BYTES_PER_SERIES
 
     threshold_sigma: float = number(6.0, above=0.0, most=1000.0)
     bucket_minutes: int = choice(

@@ -8,7 +8,7 @@ import numpy as np
 
 from atalaia.algorithms.detectors.bands import judge
 from atalaia.algorithms.detectors.hyperparameters import choice, number, text
-from atalaia.algorithms.detectors.protocol import Advanced, Column, State
+from atalaia.algorithms.detectors.protocol import MAX_BYTES_PER_SERIES, Advanced, Column, State
 from atalaia.algorithms.detectors.spread import median_and_mad, usable
 from atalaia.algorithms.local_time import DAY_US, HOUR_US, to_local, zone_name
 from atalaia.algorithms.ordering import by_series
@@ -70,6 +70,8 @@ class StreamingProfile:
     name: ClassVar[str] = "streaming"
     parts: ClassVar[tuple[str, ...]] = ("level", "season_day", "season_week")
     min_points: ClassVar[int] = MIN_POINTS
+    band_decides: ClassVar[bool] = True
+    max_bytes_per_series: ClassVar[int] = MAX_BYTES_PER_SERIES
 
     threshold_sigma: float = number(6.0, above=TAIL_START, most=MOST_FACTOR)
     rarity_points: float = number(5000.0, above=1.0, most=1e12)

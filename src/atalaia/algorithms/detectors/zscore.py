@@ -8,7 +8,7 @@ import numpy as np
 
 from atalaia.algorithms.detectors.bands import SCALE_FLOOR, judge
 from atalaia.algorithms.detectors.hyperparameters import number
-from atalaia.algorithms.detectors.protocol import Column, State
+from atalaia.algorithms.detectors.protocol import MAX_BYTES_PER_SERIES, Column, State
 from atalaia.algorithms.detectors.spread import learn, mean_and_deviation
 from atalaia.core.points import FloatArray, Group, IntArray
 from atalaia.core.scores import Scores
@@ -33,6 +33,8 @@ class ZScore:
     name: ClassVar[str] = "statistical"
     parts: ClassVar[tuple[str, ...]] = ("level",)
     min_points: ClassVar[int] = 10
+    band_decides: ClassVar[bool] = True
+    max_bytes_per_series: ClassVar[int] = MAX_BYTES_PER_SERIES
 
     threshold_sigma: float = number(3.0, above=0.0, most=1000.0)
 

@@ -15,7 +15,9 @@ from atalaia.core.errors import Broken
 _REF = columns("job_id=job", "status", "status_url")
 Algorithm = Annotated[
     str | None,
-    typer.Option(help="statistical, robust_zscore, seasonal_profile or streaming; by default the service's."),
+    typer.Option(
+        help="statistical, robust_zscore, seasonal_profile, streaming or memory_bank; by default the service's."
+    ),
 ]
 WindowHours = Annotated[float | None, typer.Option(help="Learn from the last so many hours.")]
 Priority = Annotated[int | None, typer.Option(min=0, max=9, help="The higher comes first.")]
