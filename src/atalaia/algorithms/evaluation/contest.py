@@ -1,0 +1,70 @@
+"""Who takes part in a comparison of detectors of single series, and in which form."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from atalaia.algorithms.detectors.memory_bank import MemoryBank
+from atalaia.algorithms.detectors.protocol import Streaming
+from atalaia.algorithms.detectors.streaming import StreamingProfile
+from atalaia.algorithms.local_time import WEEK_US
+from atalaia.core.points import FloatArray, Group, IntArray
+from atalaia.core.scores import THRESHOLD
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stretch:
+    """A part of a series: timestamps int64[n] in microseconds, values float64[n], NaN where one is missing."""
+
+    timestamps: IntArray
+    values: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def step_us(self) -> float:
+        """Usual distance between two points."""
+        apart = np.diff(self.timestamps)
+        return float(np.median(apart[apart > 0])) if bool((apart > 0).any()) else 1.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """What a contestant says of the points after a history.
+
+    Attributes
+    ----------
+    scores
+        float64[n], higher is stranger; each from the history and the points up to it.
+    threshold
+        A score above it is an alarm, under the budget that was asked for.
+    """
+
+    scores: FloatArray
+    threshold: float
+
+
+Judge = Callable[[Stretch, Stretch, float], Judged]
+"""From a history, what follows, and the false alarms a week that are allowed, to what is said of what follows."""
+
+Retrospect = Callable[[FloatArray], FloatArray]
+"""From a whole series, float64[n], to the scores of its points."""
+
+
+def fleet(past: Stretch, future: Stretch, per_week: float) -> Judged:
+    """Return what the detector for whole fleets says; one alarm in so many points is what the budget is for it."""
+    rarity = max(WEEK_US / past.step_us / per_week, 2.0)
+    return _streamed(StreamingProfile(rarity_points=rarity), past, future)
+
+
+def strong(past: Stretch, future: Stretch, per_week: float) -> Judged:
+    """Return what the memory bank says."""
+    return _streamed(MemoryBank(false_alarms_per_week=per_week), past, future)
+
+
+def _streamed(detector: Streaming, past: Stretch, future: Stretch) -> Judged:
+    state = detector.fit(Group.of([(past.timestamps, past.values)]))
+    rows = np.zeros(len(future), np.int64)
+    return Judged(detector.advance(state, rows, future.timestamps, future.values).scores.score, THRESHOLD)
