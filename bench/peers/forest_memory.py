@@ -9,6 +9,7 @@ import gc
 import os
 import resource
 import sys
+from typing import Any
 
 import numpy as np
 from sklearn.ensemble import IsolationForest
@@ -23,7 +24,8 @@ def resident() -> int:
 def forest(seed: int) -> IsolationForest:
     """Return a forest that has learnt one series."""
     values = np.random.default_rng(seed).normal(50.0, 2.0, (10_080, 1))
-    return IsolationForest(n_estimators=100, contamination=0.1, random_state=42).fit(values)
+    parameters: dict[str, Any] = {"n_estimators": 100, "contamination": 0.1, "random_state": 42}
+    return IsolationForest(**parameters).fit(values)
 
 
 if __name__ == "__main__":

@@ -47,6 +47,7 @@ PROBLEMS: dict[str, tuple[Kind, str]] = {
     "invalid_training_data": (Kind.INVALID, "The training data do not pass the checks."),
     "unknown_algorithm": (Kind.INVALID, "No algorithm has this name."),
     "invalid_hyperparameters": (Kind.INVALID, "The algorithm does not take these hyperparameters."),
+    "too_many_sensors": (Kind.INVALID, "One asset has more sensors than can be learnt together."),
     "invalid_settings": (Kind.INVALID, "Some settings are wrong; nothing was started."),
     "invalid_file": (Kind.INVALID, "The file cannot be read as points."),
     "unreadable_data": (Kind.INVALID, "A folder of labelled data cannot be used."),
@@ -104,6 +105,7 @@ PROBLEMS: dict[str, tuple[Kind, str]] = {
     "disk_full": (Kind.UNAVAILABLE, "No space is left; nothing was kept."),
     "blobs_unavailable": (Kind.UNAVAILABLE, "The store of objects cannot be reached, or refuses us."),
     "model_not_loaded": (Kind.UNAVAILABLE, "The model in Production can be loaded from nowhere."),
+    "missing_package": (Kind.UNAVAILABLE, "A package that this needs is not installed where it runs."),
     "registry_unavailable": (Kind.UNAVAILABLE, "The model registry (MLflow) cannot be reached or read."),
     "audit_unavailable": (
         Kind.UNAVAILABLE,
