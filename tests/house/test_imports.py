@@ -19,6 +19,7 @@ LAZY = {
     "src/atalaia/kit/limits.py": frozenset({"redis"}),
     "src/atalaia/kit/blobs/bucket.py": frozenset({"adlfs", "aiohttp", "fsspec", "gcsfs", "s3fs"}),
     "src/atalaia/algorithms/forests/growing.py": frozenset({"sklearn"}),
+    "src/atalaia/algorithms/evaluation/peers/libraries.py": frozenset({"pyod", "stumpy"}),
     "src/atalaia/lifecycle/plotting.py": frozenset({"matplotlib"}),
 }
 """Heavy packages, each with the only module that may load it late."""

@@ -9,7 +9,8 @@ import numpy as np
 from atalaia.core.clock import MICROS, from_us
 from atalaia.core.points import IntArray
 
-HOUR_US = 3600 * MICROS
+MINUTE_US = 60 * MICROS
+HOUR_US = 60 * MINUTE_US
 DAY_US = 24 * HOUR_US
 WEEK_US = 7 * DAY_US
 

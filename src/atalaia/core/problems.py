@@ -50,6 +50,7 @@ PROBLEMS: dict[str, tuple[Kind, str]] = {
     "too_many_sensors": (Kind.INVALID, "One asset has more sensors than can be learnt together."),
     "invalid_settings": (Kind.INVALID, "Some settings are wrong; nothing was started."),
     "invalid_file": (Kind.INVALID, "The file cannot be read as points."),
+    "unknown_protocol": (Kind.INVALID, "No comparison of detectors has this name."),
     "unreadable_data": (Kind.INVALID, "A folder of labelled data cannot be used."),
     "bad_cursor": (Kind.INVALID, "The cursor was not made by this list."),
     "invalid_pair": (Kind.INVALID, "Not written as name=value."),

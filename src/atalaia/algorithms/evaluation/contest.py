@@ -1,6 +1,6 @@
 """Who takes part in a comparison of detectors of single series, and in which form."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from atalaia.algorithms.detectors.memory_bank import MemoryBank
 from atalaia.algorithms.detectors.protocol import Streaming
 from atalaia.algorithms.detectors.streaming import StreamingProfile
-from atalaia.algorithms.local_time import WEEK_US
+from atalaia.algorithms.local_time import MINUTE_US, WEEK_US
 from atalaia.core.points import FloatArray, Group, IntArray
 from atalaia.core.scores import THRESHOLD
 
@@ -68,3 +68,11 @@ def _streamed(detector: Streaming, past: Stretch, future: Stretch) -> Judged:
     state = detector.fit(Group.of([(past.timestamps, past.values)]))
     rows = np.zeros(len(future), np.int64)
     return Judged(detector.advance(state, rows, future.timestamps, future.values).scores.score, THRESHOLD)
+
+
+def warm_up(judges: Mapping[str, Judge]) -> None:
+    """Let each contestant judge a little noise, so that what it compiles or loads is not counted."""
+    noise = np.random.default_rng(1).normal(size=400)
+    stretch = Stretch(np.arange(400, dtype=np.int64) * MINUTE_US, noise)
+    for judge in judges.values():
+        judge(stretch, stretch, 1.0)

@@ -80,11 +80,17 @@ def sweep(scores: FloatArray, labels: Marks) -> list[Count]:
     Thresholds are scores of the points themselves, so that a detector is judged by how it ranks them.
     """
     s = ranked_low(scores)
-    falling = -np.sort(-s)
-    ranks = np.geomspace(1, max(len(s) * MOST_FLAGGED, 1), THRESHOLDS).astype(np.int64) - 1
-    thresholds = np.unique(falling[ranks])[::-1]
-    thresholds = thresholds[thresholds > falling[-1]]  # the lowest score flags everything
-    return [count(s >= threshold, labels) for threshold in thresholds]
+    return [count(s >= threshold, labels) for threshold in thresholds(s)]
+
+
+def thresholds(scores: FloatArray) -> FloatArray:
+    """Return the thresholds that a sweep tries, from the highest; none where all scores are equal."""
+    if not len(scores):
+        return scores
+    falling = -np.sort(-scores)
+    ranks = np.geomspace(1, max(len(scores) * MOST_FLAGGED, 1), THRESHOLDS).astype(np.int64) - 1
+    tried = np.unique(falling[ranks])[::-1]
+    return tried[tried > falling[-1]]  # the lowest score flags everything
 
 
 def best_f1(counts: list[Count]) -> float:

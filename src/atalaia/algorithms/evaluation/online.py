@@ -8,7 +8,7 @@ from math import isfinite
 
 import numpy as np
 
-from atalaia.algorithms.evaluation.contest import Judge, Judged, Stretch
+from atalaia.algorithms.evaluation.contest import Judge, Judged, Stretch, warm_up
 from atalaia.algorithms.evaluation.events import NOTHING, Count, best_f1, count, recall_within, sweep
 from atalaia.algorithms.evaluation.intervals import Marks
 from atalaia.algorithms.evaluation.labelled import Labelled
@@ -83,6 +83,7 @@ def run_online(
         10,000 points learnt or judged. For NAB's own files ``nab_standard`` and ``nab_low_fp`` with alarms grouped
         (see `GROUPING`), and ``..._single`` without.
     """
+    warm_up(judges)
     tallies = {name: _Tally() for name in judges}
     for one in series:
         past, future, labels = split(one)

@@ -12,6 +12,7 @@ from atalaia.app.cli import (
     anomalies,
     audit,
     backups,
+    bench,
     encryption,
     fleets,
     jobs,
@@ -79,6 +80,7 @@ for noun, commands in {
     "audit": audit.app,
     "encryption": encryption.app,
     "privacy": privacy.app,
+    "bench": bench.app,
 }.items():
     app.add_typer(commands, name=noun)
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from atalaia.algorithms.evaluation.contest import Judge, Judged, Stretch
+from atalaia.algorithms.evaluation.events import thresholds
 from atalaia.algorithms.evaluation.intervals import alerts
 from atalaia.algorithms.local_time import HOUR_US, WEEK_US
 from atalaia.core.points import FloatArray
@@ -51,17 +52,13 @@ def filled(values: FloatArray) -> FloatArray:
 
 
 def _threshold(scores: FloatArray, allowed: float) -> float:
-    if not len(scores):
-        return float("inf")
-    falling = np.unique(scores)[::-1]
-    low, high = 0, len(falling) - 1
-    while low < high:  # the more points are over it, the more alerts there are, until they flow together
-        middle = (low + high + 1) // 2
-        if len(alerts(scores > falling[middle])[0]) <= allowed:
-            low = middle
-        else:
-            high = middle - 1
-    return float(falling[low])
+    """Return the lowest of some thresholds such that neither it nor a higher one has more alerts than allowed."""
+    lowest = float("inf")
+    for threshold in thresholds(scores):
+        if len(alerts(scores > threshold)[0]) > allowed:
+            break
+        lowest = float(threshold)
+    return lowest
 
 
 def netdata(values: FloatArray, step_us: float, past: int) -> FloatArray:
@@ -134,34 +131,8 @@ def robust_z(values: FloatArray, step_us: float, past: int) -> FloatArray:
     return np.abs(values - level) / max(spread, abs(level) * 1e-6, 1e-12)
 
 
-def spectral_residual(values: FloatArray, step_us: float, past: int) -> FloatArray:
-    """Return the saliency of the last point of each window of 128 points.
-
-    Ren et al., "Time-series anomaly detection service at Microsoft", KDD 2019: the window goes on for five
-    estimated points, its spectrum's logarithm is compared with a moving mean of itself, and what is left, back in
-    time, is compared with the mean of the 21 points before.
-    """
-    window, ahead, mean_of, before = 128, 5, 3, 21
-    padded = np.concatenate([np.full(window - 1, values[0]), values])
-    views = sliding_window_view(padded, window)
-    scores = np.empty(len(values))
-    for i in range(0, len(values), 4096):
-        part = views[i : i + 4096]
-        slope = (part[:, -1:] - part[:, -1 - ahead : -1]) / np.arange(ahead, 0, -1)
-        guessed = part[:, -ahead : 1 - ahead] + slope.mean(axis=1, keepdims=True) * ahead
-        spectrum = np.fft.rfft(np.concatenate([part, np.repeat(guessed, ahead, axis=1)], axis=1))
-        size = np.log(np.abs(spectrum) + 1e-8)
-        edged = np.pad(size, ((0, 0), (1, 1)), "edge")
-        smooth = sliding_window_view(edged, mean_of, axis=1).mean(axis=2)
-        salient = np.abs(np.fft.irfft(spectrum / np.exp(size) * np.exp(size - smooth), window + ahead))
-        usual = salient[:, window - 1 - before : window - 1].mean(axis=1)
-        scores[i : i + 4096] = (salient[:, window - 1] - usual) / (usual + 1e-8)
-    return scores
-
-
 CAUSAL_PEERS: dict[str, Judge] = {
     "peer:netdata": with_threshold(netdata),
     "peer:grafana": with_threshold(grafana),
     "peer:robust_z": with_threshold(robust_z),
-    "peer:spectral_residual": with_threshold(spectral_residual),
 }
