@@ -1,6 +1,7 @@
 """Comparisons on folders of labelled data."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -50,7 +51,7 @@ def test_assets_are_compared_by_all_their_sensors(tmp_path: Path) -> None:
     hidden = np.cumsum(rng.normal(size=(900, 2)), axis=0) * 0.1
     values = hidden @ rng.normal(size=(2, 5)) + rng.normal(size=(900, 5)) * 0.1
     values[700:800, 2] += 3.0
-    columns = {f"v{i}": values[:, i] for i in range(5)}
+    columns: dict[str, Any] = {f"v{i}": values[:, i] for i in range(5)}
     columns["label"] = ((np.arange(900) >= 700) & (np.arange(900) < 800)).astype(np.int8)
     columns["is_train"] = (np.arange(900) < 500).astype(np.int8)
     (tmp_path / "pump").mkdir()

@@ -26,6 +26,7 @@ pytestmark = pytest.mark.slow
 DOCUMENT: dict[str, Any] = json.loads(read("docs/reference/openapi.json"))
 """What is served; a law of the house holds this snapshot against the code."""
 SERIES, FLEET, AT_S = "sensor_001_radial", "pumps/north", 1_733_587_200
+INCIDENT_S = 1_795_168_800
 BUDGET = settings(max_examples=80)
 
 
@@ -87,6 +88,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         for name in (SERIES, "pump/7"):
             client.points.add(wave(1_000, name, start=(AT_S - START_S) // STEP_S - 1_001))
         client.fleets.set(FLEET, [SERIES])
+        open_shop(client)
         stage = Stage(http, client, "", "")
         client.models.promote(ModelKey(Scope.SERIES, SERIES), stage.train(ModelKey(Scope.SERIES, SERIES)))
         until(lambda: http.get("/health").json()["scoring_lag_rows"] == 0, "the history to be scored")
@@ -94,6 +96,14 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         http.post("/api/v1/points", json={"points": [strange]}).raise_for_status()
         found = until(lambda: http.get("/api/v1/anomalies").json()["items"], "the anomaly")
         yield Stage(http, client, found[0]["anomaly_id"], trained_wave(http, promote=True))
+
+
+def open_shop(client: Client) -> None:
+    """Keep the services whose incident the example of a root cause asks about."""
+    for name in ("web", "orders", "database"):
+        client.points.add(wave(100, f"{name}/latency", start=(INCIDENT_S - START_S) // STEP_S - 90))
+        labels = {"service": name, "env": "production", "__name__": "latency_seconds"}
+        client.series.label(f"{name}/latency", labels)
 
 
 def trained_wave(http: httpx.Client, *, promote: bool = False) -> str:

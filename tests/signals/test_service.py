@@ -334,6 +334,25 @@ def test_the_newest_point_of_several_series_is_known_at_once(place):
         place.signals.newest(["a", "nobody"])
 
 
+def test_series_are_described_by_their_labels(place):
+    place.send(("a", 0, 1.0), ("b", 0, 1.0), ("c", 0, 1.0))
+    with place.database.write() as session:
+        place.signals.label(session, "a", {"site": "north", "axis": "x"})
+        place.signals.label(session, "c", {"site": "north"})
+        place.signals.catalogue.set_fleet(session, "f", ["a", "b"])
+    assert place.signals.described(["c", "nothing", "b"]) == {"c": {"site": "north"}, "b": {}}
+    assert place.signals.described([]) == {}
+    north = {"a": {"site": "north", "axis": "x"}, "c": {"site": "north"}}
+    assert place.signals.matching(None, ["site:north"], 10) == north
+    assert place.signals.matching("f", ["site:north"], 10) == {"a": north["a"]}
+    assert list(place.signals.matching("f", [], 10)) == ["a", "b"]
+    assert list(place.signals.matching(None, [], 2)) == ["a", "b"]
+    with pytest.raises(Missing, match="no fleet"):
+        place.signals.matching("g", [], 10)
+    with pytest.raises(Invalid, match="name:value"):
+        place.signals.matching(None, ["site"], 10)
+
+
 def test_members_and_statistics_are_told(place):
     place.send(("a", 0, 1.0), ("a", 1, 3.0))
     place.drain()

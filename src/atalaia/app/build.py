@@ -18,6 +18,7 @@ from atalaia.app.migrations import migrate
 from atalaia.app.settings import ROLES, Settings
 from atalaia.connectors.mlflow import MlflowRegistry, MlflowServer, Publisher
 from atalaia.core.errors import Fault, Invalid, Unavailable
+from atalaia.incidents.service import Incidents
 from atalaia.kit.audit.audit import Audit
 from atalaia.kit.blobs import Blobs, Bucket, RemoteBlobs, Seals
 from atalaia.kit.database import reason_of
@@ -104,6 +105,7 @@ class Atalaia:
             self.telemetry,
             self.signatures,
         )
+        self.incidents = Incidents(self.signals, self.privacy, settings.incidents)
         self.site = Site(settings, self.blobs)
         backups.watch(self.site, self.database, self.telemetry)
         self.erasures = Erasures(self._parts_of_erasures())

@@ -20,6 +20,7 @@ from atalaia.app.erasure.api import privacy_router
 from atalaia.app.settings import Settings
 from atalaia.connectors.prometheus import RemoteWriteDoor, WriteLimits, write_router
 from atalaia.core.errors import AtalaiaError, Missing, Unavailable
+from atalaia.incidents.api import rootcause_router
 from atalaia.kit.audit.api import audit_router
 from atalaia.kit.auth.api import auth_router
 from atalaia.kit.auth.permissions import PUBLIC, needs
@@ -208,6 +209,7 @@ def _control_plane(atalaia: Atalaia) -> list[APIRouter]:
         jobs_router(*jobs, "/api/v1/jobs"),
         audit_router(atalaia.database),
         privacy_router(atalaia.database, atalaia.erasures),
+        rootcause_router(atalaia.incidents),
         lifecycle_api.training_router(atalaia.lifecycle),
         lifecycle_api.models_router(atalaia.lifecycle, fleet_of),
         lifecycle_api.deployments_router(atalaia.lifecycle, fleet_of),

@@ -20,6 +20,7 @@ from pydantic_settings import (
 from atalaia.app.backup_settings import BackupSettings
 from atalaia.connectors.mlflow.settings import RegistrySettings
 from atalaia.core.errors import Fault, Invalid
+from atalaia.incidents.settings import IncidentsSettings
 from atalaia.kit.audit.settings import AuditSettings
 from atalaia.kit.auth.settings import AuthSettings
 from atalaia.kit.blobs import BlobsSettings
@@ -113,6 +114,7 @@ class Settings(BaseSettings):
     registry: RegistrySettings = Field(default_factory=RegistrySettings, description="The MLflow server.")
     signals: SignalsSettings = Field(default_factory=SignalsSettings, description="Points, history and anomalies.")
     lifecycle: LifecycleSettings = Field(default_factory=LifecycleSettings, description="Training and promotion.")
+    incidents: IncidentsSettings = Field(default_factory=IncidentsSettings, description="Likely causes.")
     serving: ServingSettings = Field(default_factory=ServingSettings, description="Loading models and answering.")
 
     @classmethod

@@ -142,9 +142,24 @@ class Signals:
         limit: int,
     ) -> tuple[list[Series], str | None]:
         """Return series in order of id that have all `labels`, each ``name:value``."""
-        wanted = [self._wanted(label) for label in labels]
         keys = decode_cursor(cursor, str)
         after = keys[0] if keys else None
+        found = self._rows(session, labels, limit, after=after, fleet_id=fleet_id, prefix=prefix)
+        page, following = page_of(found, limit, lambda row: encode_cursor(row.series_id))
+        return [self._series(session, row) for row in page], following
+
+    def _rows(
+        self,
+        session: Session,
+        labels: Sequence[str],
+        limit: int,
+        *,
+        after: str | None = None,
+        fleet_id: str | None = None,
+        prefix: str | None = None,
+    ) -> list[catalogue.SeriesRow]:
+        """Return, in order of id, rows of series that have all `labels`: all of them, or more than `limit`."""
+        wanted = [self._wanted(label) for label in labels]
         size = max(limit + 1, _LABEL_ROWS) if wanted else limit + 1
         found: list[catalogue.SeriesRow] = []
         while len(found) <= limit:
@@ -153,8 +168,7 @@ class Signals:
             if len(rows) < size:
                 break
             after = rows[-1].series_id
-        page, following = page_of(found, limit, lambda row: encode_cursor(row.series_id))
-        return [self._series(session, row) for row in page], following
+        return found
 
     def _wanted(self, label: str) -> tuple[str, list[str]]:
         """Return the name of a label, and as what its value may have been kept."""
@@ -277,6 +291,26 @@ class Signals:
         """Return the ids of the series of a fleet, or raise `Missing`."""
         with self.database.read() as session:
             return self.catalogue.members(session, fleet_id)
+
+    def described(self, series_ids: Sequence[str]) -> dict[str, dict[str, str]]:
+        """Return the labels of those of the series that are known, in their order."""
+        with self.database.read() as session:
+            found = catalogue.labels_of(session, series_ids)
+        return {series_id: found[series_id] for series_id in series_ids if series_id in found}
+
+    def matching(self, fleet_id: str | None, labels: Sequence[str], most: int) -> dict[str, Mapping[str, str]]:
+        """Return the labels of series of a fleet, or of all, that have all of ``name:value``; at most `most`.
+
+        Raises
+        ------
+        Missing, Invalid
+            When there is no such fleet, or a label is not written so.
+        """
+        with self.database.read() as session:
+            if fleet_id is not None:
+                self.catalogue.members(session, fleet_id)
+            rows = self._rows(session, labels, most, fleet_id=fleet_id)
+        return {row.series_id: row.labels for row in rows[:most]}
 
     def check(self, session: Session, series_id: str) -> None:
         """Raise `Missing` when there is no such series; one that is remembered is not looked up."""

@@ -28,7 +28,7 @@ def _oracle(series: Labelled, scale: float = 2.0, false: int = 0):
     def judge(past: Stretch, future: Stretch, per_week: float) -> Judged:
         scores = np.zeros(len(future))
         if len(past) + len(future) == len(series):
-            scores = series.labels[len(past) :] * scale
+            scores = series.labels[len(past) :].astype(np.float64) * scale
             scores[: false * 20 : 20] = 1.5
         return Judged(scores, 1.0)
 

@@ -20,6 +20,7 @@ from atalaia.app.cli import (
     points,
     predict,
     privacy,
+    rootcause,
     series,
     service,
     tokens,
@@ -65,6 +66,7 @@ service.add_to(app)
 train.add_to(app)
 verification.add_to(models.app)
 predict.add_to(app)
+rootcause.add_to(app)
 access.add_to(app)
 backups.add_to(app)
 for noun, commands in {

@@ -41,6 +41,7 @@ from atalaia.connectors.atalaia.answers import (
 from atalaia.connectors.atalaia.audit import AuditEvent
 from atalaia.connectors.atalaia.client import Client
 from atalaia.connectors.atalaia.connection import Retry
+from atalaia.connectors.atalaia.incidents import CauseMetric, RootCause, Suspect
 from atalaia.connectors.atalaia.paging import iterate, pages
 from atalaia.connectors.atalaia.privacy import Certificate, ErasureRef, FoundSubject
 from atalaia.connectors.atalaia.requests import Columns, Point, TrainingConfig
@@ -52,6 +53,7 @@ __all__ = [
     "Anomaly",
     "AuditEvent",
     "Bucket",
+    "CauseMetric",
     "Certificate",
     "Challenge",
     "Client",
@@ -74,11 +76,13 @@ __all__ = [
     "Reloaded",
     "Resolved",
     "Retry",
+    "RootCause",
     "SeenPoint",
     "Series",
     "SeriesBuckets",
     "SeriesPoints",
     "ServiceToken",
+    "Suspect",
     "Token",
     "TrainingConfig",
     "User",

@@ -57,6 +57,15 @@ def numbers_of(session: Session, series_ids: Sequence[str]) -> dict[str, int]:
     return found
 
 
+def labels_of(session: Session, series_ids: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Return the labels of those of `series_ids` that are known."""
+    found: dict[str, dict[str, str]] = {}
+    for chunk in chunks(series_ids):
+        query = select(SeriesRow.series_id, SeriesRow.labels).where(SeriesRow.series_id.in_(chunk), _IS_THERE)
+        found.update(dict(session.execute(query).tuples().all()))
+    return found
+
+
 def each_number(session: Session) -> Iterator[tuple[str, int]]:
     """Yield the id and the number of each series; a few thousand are in memory at a time."""
     query = select(SeriesRow.series_id, SeriesRow.number).where(_IS_THERE).execution_options(yield_per=5_000)

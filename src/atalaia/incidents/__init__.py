@@ -1,0 +1,1 @@
+"""Anomalies, alerts and changes become incidents with causes."""
