@@ -65,19 +65,23 @@ def run_whole(
         for name, figure in one.published.items():
             if isfinite(figure):
                 published.setdefault(f"published:{name}", {})[one.name] = {"vus_pr": figure}
-    ours = [
+    means = [
         Outcome(
             name,
-            {mean: mean_of(per_series, mean) for mean in _MEANS}
-            | {"seconds_per_10k": 1e4 * seconds[name] / points if points else None},
+            _means(per_series) | {"seconds_per_10k": 1e4 * seconds[name] / points if points else None},
             per_series,
         )
         for name, per_series in found.items()
     ]
-    scored = max((len(per_series) for per_series in found.values()), default=0)
-    theirs = [
-        Outcome(name, {"vus_pr": mean_of(per_series, "vus_pr")}, per_series)
-        for name, per_series in sorted(published.items())
-        if len(per_series) == scored
-    ]
-    return ours + sorted(theirs, key=lambda outcome: -(outcome.figures["vus_pr"] or 0.0))
+    return means + _published(published, max((len(per_series) for per_series in found.values()), default=0))
+
+
+def _means(per_series: Mapping[str, Figures]) -> dict[str, float | None]:
+    return {mean: mean_of(per_series, mean) for mean in _MEANS}
+
+
+def _published(published: Mapping[str, Mapping[str, Figures]], scored: int) -> list[Outcome]:
+    """Return the published methods that have a figure for each of the series that were scored, the best first."""
+    whole = {name: per_series for name, per_series in published.items() if len(per_series) == scored}
+    theirs = [Outcome(name, {"vus_pr": mean_of(whole[name], "vus_pr")}, whole[name]) for name in sorted(whole)]
+    return sorted(theirs, key=lambda outcome: -(outcome.figures["vus_pr"] or 0.0))
