@@ -45,25 +45,32 @@ _INTS, _FLOATS = "<i8", "<f8"
 
 @dataclass(frozen=True)
 class MemoryBank:
-    """How rare the newest windows of a series are, beside all that are known of it, and its deviation from a
-    profile.  Seven views measure each point. Windows of the last 8, 16 and 32 points are compared with the three
-    nearest of a bank of past windows (nearest neighbours of subsequences: Yeh et al., "Matrix profile I", ICDM
-    2016, but with windows scaled by the series and not each by itself, since in operations data the level says
-    much). Windows of the last 4 and 16 points are compared with those at the same time of the eight days before.
-    The last two views are the deviation from what `StreamingProfile` expects, less its mean of the last hour, and
-    how unusual the size of the last 20 steps is. Each view keeps a histogram of its past with an exponential tail;
-    the negative logarithms of the tail probabilities are added (Fisher, "Statistical methods for research
-    workers", 1925).  The score is that sum divided by a threshold, which follows the stream so that there are
-    about ``false_alarms_per_week`` (see `atalaia.algorithms.memory.budget`). An alarm opens with one point over
-    the threshold and closes after ``close_points`` in a row under it. While it is open nothing is learnt, so that
-    what an outage looked like does not become known; after ``accept_hours`` it does.  The state takes about 128
-    bytes a window of the bank and 55 KiB: 180 KiB a series with 1,000 windows. This is a detector for hundreds or
-    thousands of important series, not for a whole fleet.  - The bank is a random sample of the last 15,000 windows
-    (reservoir sampling: Vitter, "Random sampling with a reservoir", 1985), the same on each run. - A point that is
-    not newer than the last one of its series is scored, and changes nothing. Nor does NaN, which gets no score,
-    nor an infinite value, which gets a high one. - Fewer than 10 points: not learnt, no opinion. Fewer than 30: no
-    evidence, the score is 0. - Expected value and band are those of the profile; a shape may be strange inside the
-    band, and then ``part`` says so."""
+    """How rare the newest windows of a series are beside all that are known of it, and its deviation from a profile.
+
+    Seven views measure each point. Windows of the last 8, 16 and 32 points are compared with the three nearest of
+    a bank of past windows (nearest neighbours of subsequences: Yeh et al., "Matrix profile I", ICDM 2016, but with
+    windows scaled by the series and not each by itself, since in operations data the level says much). Windows of
+    the last 4 and 16 points are compared with those at the same time of the eight days before. The last two views
+    are the deviation from what `StreamingProfile` expects, less its mean of the last hour, and how unusual the size
+    of the last 20 steps is. Each view keeps a histogram of its past with an exponential tail; the negative
+    logarithms of the tail probabilities are added (Fisher, "Statistical methods for research workers", 1925).
+
+    The score is that sum divided by a threshold, which follows the stream so that there are about
+    ``false_alarms_per_week`` (see `atalaia.algorithms.memory.budget`). An alarm opens with one point over the
+    threshold and closes after ``close_points`` in a row under it. While it is open nothing is learnt, so that what
+    an outage looked like does not become known; after ``accept_hours`` it does.
+
+    The state takes 136 bytes a window of the bank and 50 KiB: 183 KiB a series with 1,000 windows. This is a
+    detector for hundreds or thousands of important series, not for a whole fleet.
+
+    - The bank is a random sample of the last 15,000 windows (reservoir sampling: Vitter, "Random sampling with a
+      reservoir", 1985), the same on each run.
+    - A point that is not newer than the last one of its series is scored, and changes nothing. Nor does NaN, which
+      gets no score, nor an infinite value, which gets a high one.
+    - Fewer than 10 points: not learnt, no opinion. Fewer than 30: no evidence, the score is 0.
+    - Expected value and band are those of the profile; a shape may be strange inside the band, and then ``part``
+      says so.
+    """
 
     name: ClassVar[str] = "memory_bank"
     parts: ClassVar[tuple[str, ...]] = (

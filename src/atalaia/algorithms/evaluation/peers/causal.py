@@ -105,9 +105,11 @@ def _from(points: FloatArray, centres: FloatArray) -> FloatArray:
 
 
 def grafana(values: FloatArray, step_us: float, past: int) -> FloatArray:
-    """Return scores as Grafana's adaptive band makes them: the distance from the hour's mean in deviations of a
-    day.  The mean of the last hour, and twice the standard deviation of the last 26 hours as the band
-    (grafana/promql-anomaly-detection)."""
+    """Return scores as Grafana's adaptive band makes them: the distance from the hour's mean in deviations of a day.
+
+    The mean of the last hour, and twice the standard deviation of the last 26 hours as the band
+    (grafana/promql-anomaly-detection).
+    """
     hour, long = (max(int(span / step_us), 2) for span in (HOUR_US, 26 * HOUR_US))
     means, squares = _trailing(values, hour), _trailing(values, long)
     deviation = np.sqrt(np.maximum(_trailing(values**2, long) - squares**2, 0.0))
