@@ -45,7 +45,7 @@ _INTS, _FLOATS = "<i8", "<f8"
 
 @dataclass(frozen=True)
 class MemoryBank:
-    """How rare the newest windows of a series are beside all that are known of it, and its deviation from a profile.
+    """How rare the newest windows of a series are among those known of it, and its deviation from a profile.
 
     Seven views measure each point. Windows of the last 8, 16 and 32 points are compared with the three nearest of
     a bank of past windows (nearest neighbours of subsequences: Yeh et al., "Matrix profile I", ICDM 2016, but with

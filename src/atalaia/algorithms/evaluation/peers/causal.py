@@ -105,7 +105,7 @@ def _from(points: FloatArray, centres: FloatArray) -> FloatArray:
 
 
 def grafana(values: FloatArray, step_us: float, past: int) -> FloatArray:
-    """Return scores as Grafana's adaptive band makes them: the distance from the hour's mean in deviations of a day.
+    """Return scores as Grafana's adaptive band makes them: the distance from an hour's mean in a day's deviations.
 
     The mean of the last hour, and twice the standard deviation of the last 26 hours as the band
     (grafana/promql-anomaly-detection).
