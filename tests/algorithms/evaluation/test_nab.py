@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from atalaia.algorithms.evaluation.nab import LOW_FALSE_POSITIVES, STANDARD, Detections, nab_score, probation
+from atalaia.algorithms.evaluation.nab import (
+    LOW_FALSE_POSITIVES,
+    STANDARD,
+    Detections,
+    is_file_of_nab,
+    nab_score,
+    probation,
+)
 
 _WINDOWS = np.zeros(1000, np.bool_)
 _WINDOWS[400:500] = _WINDOWS[700:750] = True
@@ -54,3 +61,9 @@ def test_probation_is_not_scored() -> None:
     assert np.isnan(nab_score([_file(100, windows=windows)]))
     assert nab_score([_file(10, 400, 700)]) == pytest.approx(100.0)
     assert np.isnan(nab_score([]))
+
+
+def test_its_own_files_are_known_by_set_or_by_name() -> None:
+    assert is_file_of_nab("nab", "anything")
+    assert is_file_of_nab("copy", "realTweets__Twitter_volume_AMZN")
+    assert not is_file_of_nab("copy", "host 1")

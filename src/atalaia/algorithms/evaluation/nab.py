@@ -18,6 +18,17 @@ PROBATION_SHARE, MOST_PROBATION_POINTS = 0.15, 750
 """The first points of a file, which are not scored: so much of it, and of no more than 5,000 points."""
 
 
+_CATEGORIES = frozenset({
+    "artificialNoAnomaly", "artificialWithAnomaly", "realAWSCloudwatch", "realAdExchange", "realKnownCause",
+    "realTraffic", "realTweets",
+})  # fmt: skip
+
+
+def is_file_of_nab(data: str, series: str) -> bool:
+    """Return whether a series is one of the benchmark's own, by its set, or by how the benchmark names its files."""
+    return data == "nab" or series.partition("__")[0] in _CATEGORIES
+
+
 @dataclass(frozen=True, slots=True)
 class Profile:
     """What the kinds of mistakes cost."""

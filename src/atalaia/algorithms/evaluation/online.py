@@ -12,7 +12,7 @@ from atalaia.algorithms.evaluation.contest import Judge, Judged, Stretch, warm_u
 from atalaia.algorithms.evaluation.events import NOTHING, Count, best_f1, count, recall_within, sweep
 from atalaia.algorithms.evaluation.intervals import Marks
 from atalaia.algorithms.evaluation.labelled import Labelled
-from atalaia.algorithms.evaluation.nab import LOW_FALSE_POSITIVES, STANDARD, Detections, nab_score
+from atalaia.algorithms.evaluation.nab import LOW_FALSE_POSITIVES, STANDARD, Detections, is_file_of_nab, nab_score
 from atalaia.algorithms.evaluation.outcomes import Figures, Outcome, mean_of
 from atalaia.algorithms.evaluation.ranking import auc_pr
 from atalaia.algorithms.evaluation.volume import vus_pr
@@ -22,9 +22,6 @@ from atalaia.core.points import FloatArray
 
 MOST_POINTS = 15_000
 """Points of a history, and points that are judged, at most."""
-
-NAB = "nab"
-"""The set whose own score is told too; its files are judged whole."""
 
 GROUPING = 0.03
 """For the score of NAB an alarm within this share of a file after another is the same alarm."""
@@ -98,7 +95,7 @@ def run_online(
 def split(one: Labelled) -> tuple[Stretch, Stretch, Marks]:
     """Return what is learnt, what is judged, and the labels of that."""
     first = len(one) // 2 if one.history is None else one.history
-    most = len(one) if one.data == NAB else MOST_POINTS
+    most = len(one) if is_file_of_nab(one.data, one.name) else MOST_POINTS
     values, moments = one.values[:, 0], one.moments
     learnt, judged = slice(max(first - most, 0), first), slice(first, first + most)
     return (
@@ -130,7 +127,7 @@ def _add(
         }
     tally.per_series[_name_in(tally, one)] = {name: _known(figure) for name, figure in figures.items()}
     tally.seconds, tally.points = tally.seconds + seconds, tally.points + len(past) + len(future)
-    if one.data == NAB:
+    if is_file_of_nab(one.data, one.name):
         unsaid = np.full(len(past), np.nan)
         tally.files.append(Detections(np.concatenate([unsaid, judged.scores]), one.labels))
         grouped = group_alarms(judged.scores, int(GROUPING * len(one)))
