@@ -25,7 +25,7 @@ _CATEGORIES = frozenset({
 
 
 def is_file_of_nab(data: str, series: str) -> bool:
-    """Return whether a series is one of the benchmark's own, by its set, or by how the benchmark names its files."""
+    """Return whether a series is one of NAB, by its set, or by how NAB names its files."""
     return data == "nab" or series.partition("__")[0] in _CATEGORIES
 
 
