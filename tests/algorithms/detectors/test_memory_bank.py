@@ -151,3 +151,20 @@ def test_several_series_do_not_touch_each_other() -> None:
     alone = detector.fit(Group.of([group.series(1)]))
     lone = detector.advance(alone, np.zeros(2 * _DAY, np.int64), times[10 * _DAY :], other[10 * _DAY :])
     assert told.scores.score[1::2].tobytes() == lone.scores.score.tobytes()
+
+
+def test_a_line_that_goes_flat_inside_its_band_alarms() -> None:
+    values = _days(14)
+    values[13 * _DAY + 60 : 13 * _DAY + 120] = values[13 * _DAY + 59]
+    _, onsets, part = _alarms(values, 10 * _DAY)
+    assert len(onsets) >= 1
+    assert 3 * _DAY + 60 < onsets[0] < 3 * _DAY + 120
+    assert MemoryBank.parts[part[onsets[0]]].startswith(("spread", "shape", "same_time"))
+
+
+def test_a_level_that_shifts_by_little_alarms() -> None:
+    values = _days(14)
+    values[13 * _DAY + 60 :] += 4.0
+    _, onsets, _ = _alarms(values, 10 * _DAY)
+    assert len(onsets) >= 1
+    assert 3 * _DAY + 60 <= onsets[0] < 3 * _DAY + 90
