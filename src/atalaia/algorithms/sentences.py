@@ -8,8 +8,6 @@ _WHEN = {"season_day": " for this time of day", "season_week": " for this time o
 _SHAPES = {
     **{f"shape_{n}": f"the last {n} points together are unlike any known of this series" for n in (8, 16, 32)},
     **{f"same_time_{n}": f"the last {n} points are unlike those at this time of other days" for n in (4, 16)},
-    "shift": "it has left where it was in the last hour",
-    "spread": "its last steps are of an unusual size",
 }
 _FAR = 1000.0
 _FORMATS = tuple(f",.{decimals}f" for decimals in range(13))

@@ -16,7 +16,9 @@ from atalaia.algorithms.memory.columns import (
     BINS,
     BLOCK_BINS,
     CALM,
+    LENGTHS,
     LONGEST,
+    SAME_TIME_LENGTHS,
     SLOTS,
     VIEWS,
     Batch,
@@ -25,7 +27,7 @@ from atalaia.algorithms.memory.columns import (
     Pace,
 )
 from atalaia.algorithms.memory.passing import begin, pass_over, pass_over_own, period_of
-from atalaia.algorithms.memory.weighing import SPREAD_POINTS, weigh
+from atalaia.algorithms.memory.weighing import weigh
 from atalaia.algorithms.ordering import by_series
 from atalaia.algorithms.periods import NO_PERIOD, period
 from atalaia.algorithms.streaming.judging import least_scale
@@ -47,13 +49,13 @@ _INTS, _FLOATS = "<i8", "<f8"
 class MemoryBank:
     """How rare the newest windows of a series are among those known of it, and its deviation from a profile.
 
-    Seven views measure each point. Windows of the last 8, 16 and 32 points are compared with the three nearest of
-    a bank of past windows (nearest neighbours of subsequences: Yeh et al., "Matrix profile I", ICDM 2016, but with
+    Six views measure each point. Windows of the last 8, 16 and 32 points are compared with the three nearest of a
+    bank of past windows (nearest neighbours of subsequences: Yeh et al., "Matrix profile I", ICDM 2016, but with
     windows scaled by the series and not each by itself, since in operations data the level says much). Windows of
-    the last 4 and 16 points are compared with those at the same time of the eight days before. The last two views
-    are the deviation from what `StreamingProfile` expects, less its mean of the last hour, and how unusual the size
-    of the last 20 steps is. Each view keeps a histogram of its past with an exponential tail; the negative
-    logarithms of the tail probabilities are added (Fisher, "Statistical methods for research workers", 1925).
+    the last 4 and 16 points are compared with those at the same time of the eight days before. Each view keeps a
+    histogram of its past with an exponential tail; the negative logarithms of the tail probabilities are added
+    (Fisher, "Statistical methods for research workers", 1925). The sixth view is the score of `StreamingProfile`,
+    which counts tenfold unless the series often has such scores.
 
     The score is that sum divided by a threshold, which follows the stream so that there are about
     ``false_alarms_per_week`` (see `atalaia.algorithms.memory.budget`). An alarm opens with one point over the
@@ -74,8 +76,10 @@ class MemoryBank:
 
     name: ClassVar[str] = "memory_bank"
     parts: ClassVar[tuple[str, ...]] = (
-        "shape_8", "shape_16", "shape_32", "same_time_4", "same_time_16", "shift", "spread",
-    )  # fmt: skip
+        *(f"shape_{length}" for length in LENGTHS),
+        *(f"same_time_{length}" for length in SAME_TIME_LENGTHS),
+        *StreamingProfile.parts,
+    )
     min_points: ClassVar[int] = MIN_POINTS
     band_decides: ClassVar[bool] = False
     max_bytes_per_series: ClassVar[int] = 640 * 1024
@@ -99,7 +103,7 @@ class MemoryBank:
         for points, rows in _by_parts(group):
             batch = self._batch(profile, rows, group.timestamps[points], group.values[points])
             pass_over_own(columns, self._pace, batch, _found(len(rows)))
-        for name, array in self._profile.fit(group).items():
+        for name, array in profile.items():  # as it stood when the views learnt what it says, and not learnt twice
             state[_PROFILE + name][:] = array
         state["points"][:] = state[_PROFILE + "points"]
         return state
@@ -144,13 +148,12 @@ class MemoryBank:
             "bank": Column("<f4", (LONGEST, self.windows)),
             "born": Column(_INTS, (self.windows,), low=0),
             "recent": Column("<f4", (LONGEST,)),
-            "steps": Column("<f4", (SPREAD_POINTS,), low=0.0),
             "slots": Column("<f4", (SLOTS,)),
             "counts": Column("<f4", (VIEWS, BINS), low=0.0),
             "tails": Column(_FLOATS, (VIEWS, 4), low=0.0),
-            "levels": Column(_FLOATS, (6,)),
+            "levels": Column(_FLOATS, (3,)),
             "times": Column(_INTS, (4,)),
-            "marks": Column(_INTS, (8,), low=0),
+            "marks": Column(_INTS, (7,), low=0),
             "state": Column("|i1", low=CALM, high=ACCEPTED),
             "blocks": Column("<f4", (BLOCK_BINS,), low=0.0),
             "budget": Column(_FLOATS, (4,), low=0.0),
@@ -180,8 +183,8 @@ class MemoryBank:
             np.ascontiguousarray(timestamps, np.int64),
             np.ascontiguousarray(to_local(timestamps, self.timezone), np.int64),
             np.ascontiguousarray(values, np.float64),
-            told.expected,
-            told.upper - told.expected,
+            told.score,
+            told.part,
         )
 
 
@@ -218,8 +221,8 @@ def _taken(batch: Batch, order: IntArray) -> Batch:
         batch.timestamps[order],
         batch.local[order],
         batch.values[order],
-        batch.expected[order],
-        batch.allowed[order],
+        batch.told[order],
+        batch.told_part[order],
     )
 
 

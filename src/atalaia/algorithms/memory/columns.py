@@ -21,10 +21,10 @@ DAYS = 8
 SLOTS = DAYS * 1440 + LONGEST
 """Values that are kept for that: eight days of minutes."""
 
-SHAPE_8, SHAPE_16, SHAPE_32, DAY_4, DAY_16, LEVEL, SPREAD = range(7)
-"""The views of a series."""
+PROFILE = len(LENGTHS) + len(SAME_TIME_LENGTHS)
+"""The last view: what the profile says of the value. Those before it compare windows of these lengths."""
 
-VIEWS = 7
+VIEWS = PROFILE + 1
 
 BINS = 96
 """Bins of the histogram of each view, a quarter of an octave wide."""
@@ -33,17 +33,17 @@ UNIT, TAIL, EXCESS, WEIGHT = 0, 1, 2, 3
 """Columns of ``tails``: what the bins are multiples of; from where on the tail is exponential, and its mean
 excess, in units; how many points the histogram holds."""
 
-CENTRE, SCALE, FAST_LEVEL, LAST_DEVIATION, SQUARES, USUAL_SPREAD = range(6)
-"""Columns of ``levels``: what window values are relative to, and multiples of; the deviation of the last hour; the
-last deviation; sum of the last squared steps; the usual logarithm of their mean."""
+CENTRE, SCALE, DEVIATION = range(3)
+"""Columns of ``levels``: what window values are relative to, and multiples of; the mean absolute deviation of the
+first points."""
 
 STEP, SLOT, LAST, SINCE = 0, 1, 2, 3
 """Columns of ``times``, in microseconds: usual distance of two points; the slot of the newest value; the newest
 point; the first point of the alarm."""
 
-SEEN, FILLED, PERIOD, LEARNT, CALM_POINTS, ALARM_POINTS, BLOCK_POINTS, SPREADS = range(8)
+SEEN, FILLED, PERIOD, LEARNT, CALM_POINTS, ALARM_POINTS, BLOCK_POINTS = range(7)
 """Columns of ``marks``: points so far; windows in the bank; slots of a day, 0 while unknown; points that taught;
-quiet points in a row; points of the alarm; points of the present block; spreads so far."""
+quiet points in a row; points of the alarm; points of the present block."""
 
 THRESHOLD, BLOCK_MOST, BLOCK_WEIGHT, STRANGE = 0, 1, 2, 3
 """Columns of ``budget``: the evidence from which on there is an alarm; the most of the present block; how many
@@ -67,8 +67,6 @@ class Columns(NamedTuple):
         int64[m, windows], which point of the series each window ended with.
     recent
         float32[m, 32], the newest values, as a ring.
-    steps
-        float32[m, 20], the newest squared steps of the deviation, as a ring.
     slots
         float32[m, `SLOTS`], values by time, as a ring.
     counts
@@ -76,11 +74,11 @@ class Columns(NamedTuple):
     tails
         float64[m, `VIEWS`, 4].
     levels
-        float64[m, 6].
+        float64[m, 3].
     times
         int64[m, 4].
     marks
-        int64[m, 8].
+        int64[m, 7].
     state
         int8[m], `CALM`, `ALARM` or `ACCEPTED`.
     blocks
@@ -92,7 +90,6 @@ class Columns(NamedTuple):
     bank: SingleArray
     born: IntArray
     recent: SingleArray
-    steps: SingleArray
     slots: SingleArray
     counts: SingleArray
     tails: FloatArray
@@ -126,14 +123,14 @@ class Pace(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """n points: `local` are their wall-clock microseconds; `expected` and `allowed` what the profile says."""
+    """n points: `local` are their wall-clock microseconds; `told` and `told_part` what the profile says of them."""
 
     rows: IntArray
     timestamps: IntArray
     local: IntArray
     values: FloatArray
-    expected: FloatArray
-    allowed: FloatArray
+    told: FloatArray
+    told_part: NDArray[np.int16]
 
 
 class Found(NamedTuple):

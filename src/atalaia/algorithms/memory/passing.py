@@ -12,9 +12,8 @@ from atalaia.algorithms.memory.columns import (
     CALM,
     CALM_POINTS,
     CENTRE,
-    FAST_LEVEL,
+    DEVIATION,
     LAST,
-    LAST_DEVIATION,
     LEARNT,
     LONGEST,
     PERIOD,
@@ -22,11 +21,8 @@ from atalaia.algorithms.memory.columns import (
     SEEN,
     SINCE,
     SLOTS,
-    SPREADS,
-    SQUARES,
     STEP,
     THRESHOLD,
-    USUAL_SPREAD,
     VIEWS,
     Batch,
     Columns,
@@ -35,19 +31,12 @@ from atalaia.algorithms.memory.columns import (
 )
 from atalaia.algorithms.memory.rarity import measure_tail, remember
 from atalaia.algorithms.memory.weighing import (
-    LEVEL_CLIP,
-    PER_BAND,
-    SPREAD_POINTS,
-    STEP_CLIP,
     add_up,
-    clip,
     decides,
     in_units,
     measure,
     score_of,
     slot_of,
-    spread_of,
-    squares_after,
 )
 from atalaia.algorithms.memory.windows import keep_in_bank, keep_in_slots
 from atalaia.algorithms.streaming.judging import least_scale
@@ -55,10 +44,8 @@ from atalaia.algorithms.streaming.learning import MIN_POINTS
 from atalaia.core.points import FloatArray
 
 _LIMIT = 1e140
-_LEAST_WEIGHT, _MOST_WEIGHT = 1 / 3000, 1 / 12
 _TAIL_EVERY = 50
 _MOST_STEP_US = 2 * HOUR_US
-_MEDIAN_STEP = 0.1
 
 
 @compiled
@@ -79,13 +66,13 @@ def _warm_up(c: Columns, row: int, value: float, moment: int) -> None:
     deviation = value - c.levels[row, CENTRE]
     c.levels[row, CENTRE] += deviation / seen
     if seen > 1:
-        c.levels[row, FAST_LEVEL] += (abs(deviation) - c.levels[row, FAST_LEVEL]) / (seen - 1)
+        c.levels[row, DEVIATION] += (abs(deviation) - c.levels[row, DEVIATION]) / (seen - 1)
         c.times[row, STEP] += (moment - c.times[row, LAST] - c.times[row, STEP]) // (seen - 1)
     c.marks[row, SEEN], c.times[row, LAST] = seen, moment
     if seen == MIN_POINTS:
         centre, step = c.levels[row, CENTRE], max(c.times[row, STEP], 1)
-        scale = max(c.levels[row, FAST_LEVEL], least_scale(centre))
-        c.levels[row, FAST_LEVEL], c.marks[row, SEEN] = 0.0, 0
+        scale = max(c.levels[row, DEVIATION], least_scale(centre))
+        c.levels[row, DEVIATION], c.marks[row, SEEN] = 0.0, 0
         begin(c, row, centre, scale, step, period_of(step))
 
 
@@ -126,7 +113,7 @@ def _turn(c: Columns, p: Pace, row: int, score: float, moment: int) -> bool:
 
 
 @compiled
-def _teach(c: Columns, p: Pace, row: int, q: float, x: FloatArray) -> None:
+def _teach(c: Columns, p: Pace, row: int, x: FloatArray) -> None:
     """Let the views learn what they measured of a point, and the bank its window."""
     for view in range(VIEWS):
         if x[view] == x[view]:
@@ -137,27 +124,6 @@ def _teach(c: Columns, p: Pace, row: int, q: float, x: FloatArray) -> None:
         for view in range(VIEWS):
             measure_tail(c, row, view)
     keep_in_bank(c, row, p.windows, _chance(learnt, 0), _chance(learnt, 1))
-    if abs(q) < np.inf:
-        weight = c.times[row, STEP] / HOUR_US
-        weight = min(max(weight, _LEAST_WEIGHT), _MOST_WEIGHT)
-        c.levels[row, FAST_LEVEL] += weight * (clip(q, LEVEL_CLIP) - c.levels[row, FAST_LEVEL])
-
-
-@compiled
-def _move_spread(c: Columns, row: int, q: float, teaches: bool) -> None:
-    """Let the last steps end with a deviation."""
-    spreads, squares = c.marks[row, SPREADS], squares_after(c, row, q)
-    step = clip(q - c.levels[row, LAST_DEVIATION], STEP_CLIP)
-    c.steps[row, spreads % SPREAD_POINTS] = step * step
-    c.levels[row, SQUARES], c.levels[row, LAST_DEVIATION] = squares, q
-    c.marks[row, SPREADS] = spreads + 1
-    if spreads < SPREAD_POINTS:
-        c.levels[row, USUAL_SPREAD] = spread_of(squares)
-    elif teaches:
-        # A running median: a step towards each number, which is smaller the more there were.
-        move = _MEDIAN_STEP * max(0.01, 1.0 / (spreads - SPREAD_POINTS + 1))
-        usual = c.levels[row, USUAL_SPREAD]
-        c.levels[row, USUAL_SPREAD] = usual + (move if spread_of(squares) > usual else -move)
 
 
 @compiled
@@ -174,26 +140,22 @@ def pass_over(c: Columns, p: Pace, batch: Batch, found: Found, first: int, end: 
             continue
         if value != value:
             continue
-        q = PER_BAND * (value - batch.expected[i]) / batch.allowed[i]
         z, slot = in_units(c, row, value), slot_of(c, row, batch.local[i])
-        measure(c, row, z, q, slot, sums, x)
+        measure(c, row, z, slot, batch.told[i], sums, x)
         total = add_up(c, row, x, found.evidence[i])
         score = score_of(c, row, total)
-        found.score[i], found.part[i] = score, decides(found.evidence[i])
+        found.score[i], found.part[i] = score, decides(found.evidence[i], batch.told_part[i])
         if not abs(value) <= _LIMIT or moment <= c.times[row, LAST]:
             continue
         c.times[row, LAST] = moment
         found.onset[i] = _turn(c, p, row, score, moment)
         found.alarm[i] = c.state[row] != CALM
-        teaches = c.state[row] != ALARM
         watch(c, p, row, total)
         keep_in_slots(c, row, z, slot)
         c.recent[row, c.marks[row, SEEN] % LONGEST] = z
         c.marks[row, SEEN] += 1
-        if abs(q) < np.inf:
-            _move_spread(c, row, q, teaches)
-        if teaches:
-            _teach(c, p, row, q, x)
+        if c.state[row] != ALARM:
+            _teach(c, p, row, x)
 
 
 @compiled_without_gil
