@@ -254,6 +254,21 @@ def test_an_artefact_with_a_forged_header_is_refused(changes):
     assert refusal.value.code == "bad_artifact"
 
 
+def test_a_streaming_model_from_before_there_were_views_can_still_be_used():
+    fresh = model("streaming")
+    before = contents(fresh.to_bytes())
+    del before["views.npy"]
+    older = FleetModel.from_bytes(zipped(before))
+    assert not older.state["views"].any()
+    assert FleetModel.from_bytes(older.to_bytes()).state.keys() == fresh.state.keys()
+    rows, later = np.arange(len(NAMES)), np.full(len(NAMES), 2000 * STEP)
+    told = older.score(rows, later, np.zeros(len(NAMES))).score
+    assert np.isfinite(told).tolist() == [True, True, False, False]
+    del before["gauges.npy"]
+    with pytest.raises(Broken, match="arrays of its detector"):
+        FleetModel.from_bytes(zipped(before))
+
+
 def test_the_forgeries_differ_from_a_good_artefact_by_their_forgery_only():
     assert FleetModel.from_bytes(zipped(replaced(header__json=header()))).series_ids == NAMES
 

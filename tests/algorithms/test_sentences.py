@@ -30,6 +30,11 @@ INF = float("inf")
             "more than 1,000 times the allowed deviation",
         ),
         (
+            (1.2, 30.0, 12.0, -3.0, 27.0, "shift"),
+            "30 is above the expected 12 (band -3 to 27, which is narrow because the last points lie off "
+            "together); 1.2 times the allowed deviation",
+        ),
+        (
             (2.0, INF, 1e20, 0.9e20, 1.1e20, "level"),
             "inf is above the expected 1e+20 (band 9e+19 to 1.1e+20); 2.0 times the allowed deviation",
         ),

@@ -13,7 +13,7 @@ from atalaia.algorithms.artifacts import Member, pack, unpack
 from atalaia.algorithms.detectors import DETECTORS, Detector, State, make_detector
 from atalaia.algorithms.detectors.bands import judge_one
 from atalaia.algorithms.detectors.spread import usable
-from atalaia.algorithms.sentences import sentence
+from atalaia.algorithms.sentences import SHAPES, sentence
 from atalaia.core.errors import Broken, Invalid
 from atalaia.core.points import FloatArray, Group, IntArray
 from atalaia.core.scores import THRESHOLD, Confidence, Explanation, Scores
@@ -167,7 +167,10 @@ class FleetModel:
     ) -> Explanation:
         """Return why `value` has its score, see `score_one`."""
         part = self.detector.parts[decider]
-        text = sentence(score, value, expected, lower, upper, part)
+        # What the last points say is in the score too; the sentence speaks of the value and its band.
+        is_told = part not in SHAPES and upper > expected
+        times = abs(value - expected) / (upper - expected) if is_told else score
+        text = sentence(times, value, expected, lower, upper, part)
         if not isfinite(expected):
             return Explanation(None, None, None, part, text)
         return Explanation(expected, lower, upper, part, text)
@@ -228,11 +231,13 @@ def _restore(
     detector = make_detector(_of(header, "detector", str), _of(header, "hyperparameters", dict), registry)
     series_ids = _names(_of(header, "series_ids", list))
     layout = detector.layout()
-    if set(members) != {*layout, _READINESS}:
+    needed = {name for name, column in layout.items() if not column.is_new} | {_READINESS}
+    if not needed <= set(members) <= {*layout, _READINESS}:
         raise ValueError("it does not hold the arrays of its detector")
     state: State = {}
     for name, column in layout.items():
-        state[name] = members[name].array(column.dtype, (len(series_ids), *column.shape))
+        shape = len(series_ids), *column.shape
+        state[name] = members[name].array(column.dtype, shape) if name in members else np.zeros(shape, column.dtype)
         _check_range(name, state[name], column.low, column.high)
     readiness = members[_READINESS].array("|i1", (len(series_ids),))
     _check_range(_READINESS, readiness, 0, len(_CONFIDENCES) - 1)

@@ -5,16 +5,30 @@ from math import floor, isfinite, isnan, log10
 from atalaia.core.scores import THRESHOLD
 
 _WHEN = {"season_day": " for this time of day", "season_week": " for this time of the week"}
-_SHAPES = {
+SHAPES = {
     **{f"shape_{n}": f"the last {n} points together are unlike any known of this series" for n in (8, 16, 32)},
     **{f"same_time_{n}": f"the last {n} points are unlike those at this time of other days" for n in (4, 16)},
+}
+_NARROW = {
+    "shift": ", which is narrow because the last points lie off together",
+    "jump": ", which is narrow because the last points jump",
+    "spread": ", which is narrow because the last points scatter unlike before",
 }
 _FAR = 1000.0
 _FORMATS = tuple(f",.{decimals}f" for decimals in range(13))
 
 
-def sentence(score: float, value: float, expected: float, lower: float, upper: float, part: str) -> str:
-    """Return why `value` has its `score`, e.g. for a person who was woken by it.
+def sentence(times: float, value: float, expected: float, lower: float, upper: float, part: str) -> str:
+    """Return why `value` has its score, e.g. for a person who was woken by it.
+
+    Parameters
+    ----------
+    times
+        How many times the allowed deviation it is from the expected value; for a detector of shapes, its score.
+    value, expected, lower, upper
+        The value, what was expected, and the band.
+    part
+        What decided.
 
     Examples
     --------
@@ -26,24 +40,20 @@ def sentence(score: float, value: float, expected: float, lower: float, upper: f
     decimals = _decimals(upper - lower)
     low, high = _shown(lower, decimals), _shown(upper, decimals)
     when = _WHEN.get(part, "")
-    times = f"{score:.1f}" if score < _FAR else f"more than {_FAR:,.0f}"
+    far = f"{times:.1f}" if times < _FAR else f"more than {_FAR:,.0f}"
     if lower <= value <= upper:
         inside = f"{_shown(value, decimals)} is inside the expected band {low} to {high}{when}"
-        return f"{inside}, but {_SHAPES[part]}; {times} times the threshold" if _is_shape(score, part) else inside
+        strange = times > THRESHOLD and part in SHAPES
+        return f"{inside}, but {SHAPES[part]}; {far} times the threshold" if strange else inside
     usual = _shown(expected, decimals)
     if isnan(value):
         return f"no opinion: the value is missing; {usual} was expected (band {low} to {high}){when}"
     seen = _shown(value, decimals)
     side = "above" if value > upper else "below"
-    band = f"{seen} is {side} the expected {usual} (band {low} to {high}){when}"
-    if part in _SHAPES:
-        return f"{band}, and {_SHAPES[part]}; {times} times the threshold"
-    return f"{band}; {times} times the allowed deviation"
-
-
-def _is_shape(score: float, part: str) -> bool:
-    """Return whether something else than the value alone is strange."""
-    return score > THRESHOLD and part in _SHAPES
+    band = f"{seen} is {side} the expected {usual} (band {low} to {high}{_NARROW.get(part, '')}){when}"
+    if part in SHAPES:
+        return f"{band}, and {SHAPES[part]}; {far} times the threshold"
+    return f"{band}; {far} times the allowed deviation"
 
 
 def _decimals(width: float) -> int:

@@ -29,12 +29,15 @@ class Column:
         Of what it holds of one series; ``()`` for one number.
     low, high
         Every element lies between them, or is NaN.
+    is_new
+        Artefacts from before the array existed may lack it: zeros say that nothing was learnt for it yet.
     """
 
     dtype: str
     shape: tuple[int, ...] = ()
     low: float = -float(np.finfo(np.float64).max)
     high: float = float(np.finfo(np.float64).max)
+    is_new: bool = False
 
 
 class Detector(Protocol):

@@ -24,6 +24,19 @@ the points in it, their mean excess, and the factor from scale to threshold that
 alarm; the share of the time in alarm.
 """
 
+OWN_UNIT, SHIFT_UNIT, JUMP_UNIT, SPREAD_UNIT, OWN_PAST, SHIFT_PAST, JUMP_PAST, SPREAD_PAST = 0, 1, 2, 3, 4, 5, 6, 7
+RECENT, MEAN, LAST_REST, LAST_SCALES, CHANGE, USUAL = 8, 9, 10, 11, 12, 13
+EVIDENCE_SHARE, EVIDENCE_EXCESS, LIMIT = 14, 15, 16
+"""Columns of ``views``.
+
+How large deviations of each view usually are: of a value from what is expected, in scales; of the mean of the last
+few, in scales; of a point from the one before, in units of the series; of the scatter, as a logarithm. What each
+view says of the points so far, the newer the more. Of the last points: the level of an hour and the mean of a few,
+in scales; how far the last one is off, in units of the series and in scales; the mean of the squared steps. The
+usual logarithm of that. Of all evidence: the share of the points in its tail, their mean excess, and the limit that
+follows, 0 where nothing was seen: artefacts from before there were views have all zeros.
+"""
+
 AGE, OVER, ALARMS, ALARM_POINTS = 0, 1, 2, 3
 """Columns of ``marks``.
 
@@ -36,6 +49,9 @@ OFFSET, SCALE = 0, 1
 
 PLAIN, DAY, WEEK = 0, 1, 2
 """What a series follows: its level, the time of day too, the hour of the week too."""
+
+BY_SHIFT, BY_JUMP, BY_SPREAD = 3, 4, 5
+"""What decided a score beside those: the last points lie off together, jump, or scatter unlike before."""
 
 CALM, ALARM, ACCEPTED = 0, 1, 2
 """No alarm; one, during which nothing is learnt; one whose points are learnt since it has lasted."""
@@ -56,6 +72,8 @@ class Columns(NamedTuple):
         float32[m, 9], in units of the series, so that no magnitude is too large for 32 bits.
     marks
         int32[m, 4].
+    views
+        float32[m, 17].
     part
         int8[m], `PLAIN`, `DAY` or `WEEK`.
     alarm
@@ -71,6 +89,7 @@ class Columns(NamedTuple):
     levels: FloatArray
     gauges: SingleArray
     marks: MarkArray
+    views: SingleArray
     part: NDArray[np.int8]
     alarm: NDArray[np.int8]
     day: SingleArray
@@ -89,8 +108,10 @@ class Batch(NamedTuple):
 class Found(NamedTuple):
     """What is written about n points."""
 
+    score: FloatArray
     expected: FloatArray
-    allowed: FloatArray
+    lower: FloatArray
+    upper: FloatArray
     part: NDArray[np.int16]
     onset: NDArray[np.bool_]
     alarm: NDArray[np.bool_]
@@ -101,14 +122,14 @@ class Pace(NamedTuple):
 
     Attributes
     ----------
-    width_us
-        Width of a bucket of the day.
+    width_us, per_width
+        Width of a bucket of the day, and one divided by it.
     least_factor
         The threshold is at least so many scales.
     rarity
         The threshold is what one point in so many exceeds.
-    level_us, season_days
-        Memory of the level, and of the time of day.
+    per_level, season_days
+        One divided by the memory of the level; the memory of the time of day.
     open_points, open_window, close_points
         An alarm opens when so many of the last so many points exceed the threshold, and closes after so many in a
         row that do not.
@@ -117,9 +138,10 @@ class Pace(NamedTuple):
     """
 
     width_us: int
+    per_width: float
     least_factor: float
     rarity: float
-    level_us: float
+    per_level: float
     season_days: float
     open_points: int
     open_window: int

@@ -28,13 +28,16 @@ from atalaia.algorithms.streaming.columns import (
 )
 from atalaia.algorithms.streaming.judging import least_scale
 from atalaia.algorithms.streaming.learning import (
+    FIRST_EXCESS,
+    FIRST_SHARE,
     FROM_MEAN,
     MIN_POINTS,
-    NORMAL_EXCESS,
-    NORMAL_SHARE,
-    factor_of,
+    MOST_FACTOR,
+    TAIL_START,
+    beyond,
     toward,
 )
+from atalaia.algorithms.streaming.looking import begin_looking
 from atalaia.core.points import IntArray
 
 # The new level is the mean of so many last points of the alarm.
@@ -51,13 +54,13 @@ def begin(c: Columns, p: Pace, row: int, level: float, spread: float, age: int) 
     c.levels[row, UNIT] = max(spread, least_scale(level))
     c.marks[row, AGE] = age
     c.gauges[row, SPREAD] = 1.0
-    c.gauges[row, SHARE] = NORMAL_SHARE
-    c.gauges[row, EXCESS] = NORMAL_EXCESS
-    c.gauges[row, FACTOR] = factor_of(NORMAL_SHARE, NORMAL_EXCESS, p)
+    share, excess = FIRST_SHARE, FIRST_EXCESS
+    c.gauges[row, SHARE], c.gauges[row, EXCESS] = share, excess
+    c.gauges[row, FACTOR] = beyond(share, excess, TAIL_START, p.least_factor, MOST_FACTOR, p.rarity)
 
 
 @compiled
-def restart(c: Columns, rows: IntArray) -> None:
+def restart(c: Columns, p: Pace, rows: IntArray) -> None:
     """Forget what was counted of series, and their alarms; keep what they have learnt."""
     for i in range(len(rows)):
         row = rows[i]
@@ -66,6 +69,7 @@ def restart(c: Columns, rows: IntArray) -> None:
         c.times[row, SINCE] = 0
         c.gauges[row, STRANGE] = 0.0
         c.marks[row, OVER] = c.marks[row, ALARMS] = c.marks[row, ALARM_POINTS] = 0
+        begin_looking(c, p, row)
 
 
 @compiled
