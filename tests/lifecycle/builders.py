@@ -10,6 +10,7 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from atalaia.app.migrations.tables import METADATA
+from atalaia.core.anomalies import Anomaly
 from atalaia.core.clock import MICROS
 from atalaia.core.errors import Missing, Unavailable
 from atalaia.core.facts import FACTS, Fact
@@ -85,6 +86,16 @@ class MemoryHistory:
 
 
 @dataclass
+class GivenJudgements:
+    """Anomalies of which people said something."""
+
+    anomalies: list[Anomaly] = field(default_factory=list)
+
+    def judged(self, series_ids: Sequence[str], start_us: int, end_us: int) -> list[Anomaly]:
+        return [one for one in self.anomalies if one.series_id in series_ids]
+
+
+@dataclass
 class RememberingRegistry:
     """Keeps what was published by job, and what was said of stages; can be down."""
 
@@ -130,6 +141,7 @@ class Workshop:
     outbox: Outbox
     blobs: Blobs
     history: MemoryHistory
+    judgements: GivenJudgements
     registry: RememberingRegistry
     activity: FixedActivity
     telemetry: Telemetry
@@ -225,6 +237,7 @@ def open_workshop(folder: Path, **settings: Any) -> Generator[Workshop]:
     outbox, telemetry = Outbox(database), Telemetry()
     queue = JobQueue(database, backoff_s=0.0)
     history, registry, activity = MemoryHistory(), RememberingRegistry(), FixedActivity()
+    judgements = GivenJudgements()
     blobs = Blobs(folder / "blobs")
     lifecycle = Lifecycle(
         database,
@@ -232,6 +245,7 @@ def open_workshop(folder: Path, **settings: Any) -> Generator[Workshop]:
         blobs,
         outbox,
         history,
+        judgements,
         registry,
         activity,
         LifecycleSettings(**chosen),
@@ -244,7 +258,18 @@ def open_workshop(folder: Path, **settings: Any) -> Generator[Workshop]:
     worker = Worker(database, queue, tasks.works(lifecycle))
     try:
         yield Workshop(
-            database, queue, worker, outbox, blobs, history, registry, activity, telemetry, lifecycle, told
+            database,
+            queue,
+            worker,
+            outbox,
+            blobs,
+            history,
+            judgements,
+            registry,
+            activity,
+            telemetry,
+            lifecycle,
+            told,
         )
     finally:
         database.close()

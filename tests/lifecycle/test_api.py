@@ -1,5 +1,6 @@
 """The doors of training, models, promotion and plots: what they answer, and what they refuse with its place."""
 
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -9,8 +10,8 @@ from starlette.types import ASGIApp
 
 from atalaia.core.models import ModelKey, Scope
 from atalaia.kit.idempotency import IdempotencyRow
-from tests.lifecycle.builders import FLEET, SERIES, START_US, Workshop, wave
-from tests.lifecycle.doors import get, post, refused
+from tests.lifecycle.builders import FLEET, SERIES, START_US, Workshop, open_workshop, wave
+from tests.lifecycle.doors import doors_of, get, post, refused
 
 MICROS = 1_000_000
 START_S = START_US // MICROS
@@ -58,6 +59,39 @@ def test_a_series_is_trained_on_the_data_that_come_with_it(app: ASGIApp, worksho
     assert workshop.job(told["job_id"]).result["model_version"] == "v1"
     (version,) = get(app, "/models/brought").json()["versions"]
     assert version["metrics"]["points"] == 10_000
+
+
+def test_auto_says_why_it_chose(app: ASGIApp, workshop: Workshop) -> None:
+    told = post(app, f"/training/{PUMP}", {"config": {"algorithm": "auto"}}).json()
+    workshop.work()
+    why = workshop.job(told["job_id"]).result["selection"]
+    (version,) = get(app, f"/models/{PUMP}").json()["versions"]
+    assert version["selection"] == why
+    assert version["algorithm"] == why["algorithm"] in ("statistical", "robust_zscore")  # it is white noise
+    refusal = post(app, "/training/late", {"config": {"algorithm": "auto", "hyperparameters": {"windows": 250}}})
+    assert refused(refusal, 422, "invalid_hyperparameters") == ["/config/hyperparameters"]
+
+
+def test_a_service_may_choose_by_default(tmp_path: Path) -> None:
+    with open_workshop(tmp_path, algorithm="auto") as shop:
+        shop.history.fill("pump/7", wave())
+        post(doors_of(shop), f"/training/{PUMP}")
+        shop.work()
+        assert get(doors_of(shop), f"/models/{PUMP}").json()["versions"][0]["selection"]["reason"]
+
+
+def test_a_series_says_how_ready_it_is(app: ASGIApp, workshop: Workshop) -> None:
+    assert refused(get(app, f"/models/{PUMP}/readiness"), 404, "unknown_model") == []
+    workshop.train(SERIES, algorithm="streaming")
+    assert refused(get(app, f"/models/{PUMP}/readiness"), 404, "no_deployment") == []
+    workshop.promote(1)
+    assert get(app, f"/models/{PUMP}/readiness").json() == {
+        "series_id": "pump/7", "model_id": "series:pump/7", "version": "v1", "algorithm": "streaming",
+        "state": "learnt", "confidence": "high", "points": 2_000, "days": 1.39,
+        "missing": ["a daily season needs 3 days, 1.4 are known"],
+    }  # fmt: skip
+    late = get(app, "/models/late/readiness")  # of a fleet without a model
+    assert refused(late, 404, "unknown_model") == []
 
 
 def test_times_of_inline_data_may_be_texts(app: ASGIApp) -> None:

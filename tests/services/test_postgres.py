@@ -49,6 +49,9 @@ def go_the_whole_way(api: Client, predictor: Client) -> None:
     api.points.add(strange)
     found = until(lambda: api.anomalies.list(series_id=SERIES).items, "the anomaly", timeout_s=20)
     assert (found[0].model.version, found[0].points >= 1) == ("v2", True)
+    api.anomalies.give_feedback(found[0].anomaly_id, "useful", "")
+    job = api.jobs.wait(api.training.start(KEY, TrainingConfig(48, "auto")).job_id, timeout_s=60)
+    assert (job.result or {})["selection"]["said"] == 1
     until(
         lambda: [job for job in api.jobs.list(status="completed").items if job.kind == "compact_history"],
         "the history to be compacted",

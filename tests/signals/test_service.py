@@ -3,6 +3,7 @@ import pytest
 from sqlalchemy import delete
 
 from atalaia.core.anomalies import AnomalyState, FeedbackKind
+from atalaia.core.clock import from_us
 from atalaia.core.errors import Invalid, Missing
 from atalaia.core.facts import FeedbackGiven
 from atalaia.signals import service as module
@@ -230,6 +231,22 @@ def test_feedback_is_kept_told_and_shown(place):
     assert [(said.kind.value, said.note) for said in shown.feedback] == [("useful", "the bearing"), ("noise", "")]
     assert place.anomalies() == [shown]
     assert place.told[-2:] == [FeedbackGiven(one.anomaly_id, "a", kind) for kind in ("useful", "noise")]
+
+
+def test_what_people_said_is_handed_to_others_by_series_and_time(open_place):
+    place = open_place(close_after_points=1)
+    spikes(place, "a", 1, 3, 5)
+    spikes(place, "b", 1)
+    for one in place.anomalies():
+        with place.database.write() as session:
+            place.signals.give_feedback(session, one.anomaly_id, FeedbackKind.USEFUL, "")
+    spikes(place, "a", 7)  # nobody said anything of it
+    told = place.signals.judged(["a", "never seen"], us(0), us(10 * MINUTE))
+    assert [one.opened_at for one in told] == [from_us(us(minute * MINUTE)) for minute in (1, 3, 5)]
+    assert all(one.feedback[-1].kind is FeedbackKind.USEFUL for one in told)
+    within = place.signals.judged(["a", "b"], us(3 * MINUTE), us(5 * MINUTE))
+    assert [one.series_id for one in within] == ["a"]
+    assert place.signals.judged([], us(0), us(9)) == []
 
 
 def test_an_anomaly_that_nobody_sees_yet_is_missing(open_place):

@@ -99,6 +99,7 @@ class Atalaia:
             self.blobs,
             self.outbox,
             self.signals,
+            self.signals,
             self.registry,
             self.serving,
             settings.lifecycle,

@@ -107,6 +107,8 @@ class ModelVersion:
         Of the artefact; it is refused when either differs.
     signature, signed_by
         Of its `Statement`, and the id of the key that made it.
+    selection
+        Why it has its algorithm, if its history chose; None where somebody named one.
     """
 
     key: ModelKey
@@ -125,6 +127,7 @@ class ModelVersion:
     archived_at: datetime | None = None
     signature: str | None = None
     signed_by: str | None = None
+    selection: Mapping[str, Any] | None = None
 
     @property
     def name(self) -> str:

@@ -97,6 +97,7 @@ PROBLEMS: dict[str, tuple[Kind, str]] = {
     # something is down
     "database_busy": (Kind.UNAVAILABLE, "The database is locked by another writer."),
     "database_unavailable": (Kind.UNAVAILABLE, "The database cannot be reached or read."),
+    "no_algorithm": (Kind.UNAVAILABLE, "The packages of all algorithms that could be chosen are missing."),
     "no_backup_tool": (Kind.UNAVAILABLE, "A tool of PostgreSQL that backups need is not installed."),
     "store_busy": (Kind.UNAVAILABLE, "Somebody else has the turn with the stored objects; try again later."),
     "part_unavailable": (

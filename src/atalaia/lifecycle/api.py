@@ -151,6 +151,24 @@ def models_router(lifecycle: Lifecycle, fleet_of: FleetOf) -> APIRouter:
         key = lifecycle.serving_key(series_id, fleet_of(series_id))
         return schemas.ModelMetrics.model_validate(lifecycle.metrics(key, series_id, window))
 
+    @router.get("/{series_id:id}/readiness")
+    @needs("models.read")
+    def get_readiness(series_id: str) -> schemas.ReadinessOut:
+        """Show what the version in Production has learnt of a series, and what is missing."""
+        key = lifecycle.serving_key(series_id, fleet_of(series_id))
+        version, told = lifecycle.readiness(key, series_id)
+        return schemas.ReadinessOut(
+            series_id=series_id,
+            model_id=version.key,
+            version=version_name(version.number),
+            algorithm=version.algorithm,
+            state=told.state.value,
+            confidence=told.confidence.value,
+            points=told.points,
+            days=round(told.days, 2),
+            missing=list(told.missing),
+        )
+
     return router
 
 

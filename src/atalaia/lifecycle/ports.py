@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from sqlalchemy.orm import Session
 
+from atalaia.core.anomalies import Anomaly
 from atalaia.core.models import ModelKey, Stage, Statement
 from atalaia.core.points import Group, IntArray
 from atalaia.kit.signatures import Signature
@@ -36,6 +37,14 @@ class History(Protocol):
 
     def gather_fleets(self) -> list[str]:
         """Put every series that has no fleet into one; return all fleets."""
+        ...
+
+
+class Judgements(Protocol):
+    """What people said of anomalies."""
+
+    def judged(self, series_ids: Sequence[str], start_us: int, end_us: int) -> list[Anomaly]:
+        """Return the anomalies of the series in [start, end) of which somebody said something, oldest first."""
         ...
 
 

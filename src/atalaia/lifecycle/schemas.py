@@ -21,9 +21,12 @@ class ConfigIn(Wire):
     window_hours: float | None = Field(default=None, gt=0, le=87_600, description="Hours of history to learn from.")
     algorithm: str | None = Field(
         default=None,
-        description="`statistical`, `robust_zscore`, `seasonal_profile`, `streaming` or `memory_bank`.",
+        description="`statistical`, `robust_zscore`, `seasonal_profile`, `streaming` or `memory_bank`; `auto` lets"
+        " the history choose among them.",
     )
-    hyperparameters: dict[str, float | int | str | bool] = Field(default={}, description="Of the algorithm.")
+    hyperparameters: dict[str, float | int | str | bool] = Field(
+        default={}, description="Of the algorithm; none with `auto`."
+    )
 
 
 class TrainSeries(Wire):
@@ -142,6 +145,19 @@ class JobAccepted(Wire):
     status_url: str
 
 
+class SelectionOut(Wire):
+    """Why a version has its algorithm."""
+
+    algorithm: str
+    reason: str
+    series: int = Field(description="Series whose history was looked at.")
+    points: int = Field(description="Points of them.")
+    said: int = Field(description="Anomalies in them of which people had said something.")
+    candidates: list[dict[str, Any]] = Field(
+        description="What each algorithm did in the backtest, or why it was left out (`left_out`)."
+    )
+
+
 class VersionOut(Wire):
     """A version of a model."""
 
@@ -160,6 +176,7 @@ class VersionOut(Wire):
     archived_at: str | None
     signature: str | None = Field(description="Ed25519, of the statement that the guide to privacy describes.")
     signed_by: str | None = Field(description="Id of the key that signed it (RFC 7638).")
+    selection: SelectionOut | None = Field(description="Why `auto` chose the algorithm; null where it was named.")
 
     @staticmethod
     def of(version: ModelVersion) -> "VersionOut":
@@ -180,6 +197,7 @@ class VersionOut(Wire):
             archived_at=rfc3339(version.archived_at),
             signature=version.signature,
             signed_by=version.signed_by,
+            selection=None if version.selection is None else SelectionOut.model_validate(version.selection),
         )
 
 
@@ -258,6 +276,22 @@ class DeploymentOut(Wire):
     traffic: list[TrafficOut]
     artifact: ArtefactOut
     revision: int
+
+
+class ReadinessOut(Wire):
+    """How ready a series is to be judged."""
+
+    series_id: str
+    model_id: str
+    version: str
+    algorithm: str
+    state: Literal["unlearnt", "learnt", "seasonal"] = Field(
+        description="Nothing is known of it; its level; or the time of day too."
+    )
+    confidence: Literal["low", "medium", "high"]
+    points: int = Field(description="Points that the version has learnt of it.")
+    days: float = Field(description="How long they reach.")
+    missing: list[str] = Field(description="What it would take to know more, in words.")
 
 
 class ModelMetrics(Wire):

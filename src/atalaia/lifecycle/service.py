@@ -7,7 +7,9 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from atalaia.algorithms.buckets import aggregate
+from atalaia.algorithms.local_time import DAY_US
 from atalaia.algorithms.models import FleetModel
+from atalaia.algorithms.readiness import Readiness, readiness_of
 from atalaia.core.clock import MICROS, isoformat, now_us
 from atalaia.core.errors import Fault, Invalid, Missing
 from atalaia.core.models import ModelKey, ModelVersion, Scope
@@ -21,10 +23,11 @@ from atalaia.kit.jobs import JobQueue
 from atalaia.kit.signatures import Signatures
 from atalaia.kit.telemetry import OTHERS, Telemetry
 from atalaia.lifecycle import store
-from atalaia.lifecycle.ports import Activity, History, Registry
+from atalaia.lifecycle.ports import Activity, History, Judgements, Registry
 from atalaia.lifecycle.promotion import Promotion, unknown_model
 from atalaia.lifecycle.report import drift, judge, score_summary
 from atalaia.lifecycle.rules import parse_window
+from atalaia.lifecycle.selection import Selection
 from atalaia.lifecycle.settings import LifecycleSettings
 from atalaia.lifecycle.training import KIND, Training
 from atalaia.lifecycle.trust import Trust
@@ -47,6 +50,7 @@ class Lifecycle:
         blobs: Blobs,
         outbox: Outbox,
         history: History,
+        judgements: Judgements,
         registry: Registry,
         activity: Activity,
         settings: LifecycleSettings,
@@ -56,7 +60,16 @@ class Lifecycle:
         self.database = database
         self.queue = queue
         self.settings = settings
-        self.training = Training(queue, blobs, outbox, history, registry, settings, signatures)
+        self.training = Training(
+            queue,
+            blobs,
+            outbox,
+            history,
+            registry,
+            Selection(history, judgements, settings),
+            settings,
+            signatures,
+        )
         self.trust = Trust(signatures, blobs, telemetry)
         self.verification = Verification(database, self.trust, registry)
         self.promotion = Promotion(database, outbox, registry, self.trust)
@@ -129,6 +142,22 @@ class Lifecycle:
             "training": version.metrics,
             "drift": drifted,
         }
+
+    def readiness(self, key: ModelKey, series_id: str) -> tuple[store.VersionRow, Readiness]:
+        """Return the version in Production of a model, and how ready a series is to be judged by it.
+
+        Raises
+        ------
+        Missing
+            When nothing is deployed.
+        """
+        with self.database.read() as session:
+            version = self.deployment(session, key)
+        start, end = int(version.learnt["from"]), int(version.learnt["to"])
+        stamps = self._history.group([series_id], start, end + 1).timestamps
+        if len(stamps):  # else it was trained on data that came with the request
+            start, end = int(stamps[0]), int(stamps[-1])
+        return version, readiness_of(self._load(version), series_id, (end - start) / DAY_US)
 
     def span(self, series_id: str, from_us: int | None, to_us: int | None) -> tuple[int, int]:
         """Return the range to plot: what was asked for, else the last week that has points.

@@ -214,6 +214,7 @@ def version_of(row: VersionRow) -> ModelVersion:
         archived_at=None if row.archived_at is None else from_us(row.archived_at),
         signature=row.signature,
         signed_by=row.signed_by,
+        selection=row.learnt.get("selection"),
     )
 
 

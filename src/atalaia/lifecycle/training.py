@@ -1,7 +1,7 @@
 """Training: a request becomes a job, the job becomes a version in Staging."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,8 @@ from sqlalchemy.orm import Session
 
 from atalaia.algorithms.detectors import make_detector
 from atalaia.algorithms.models import FleetModel
+from atalaia.algorithms.selection.choosing import Choice
+from atalaia.algorithms.selection.selecting import AUTO
 from atalaia.core.clock import MICROS, now_us
 from atalaia.core.errors import Busy, Fault, Invalid
 from atalaia.core.facts import ModelRegistered
@@ -26,14 +28,19 @@ from atalaia.kit.tracing import span
 from atalaia.lifecycle import store
 from atalaia.lifecycle.ports import Artefact, History, Registry
 from atalaia.lifecycle.rules import check_training_data
+from atalaia.lifecycle.selection import Selection, check_algorithm
 from atalaia.lifecycle.settings import LifecycleSettings
 
 KIND = "train"
 _REFERENCE = 512
-_READ, _FITTED, _LOGGED = 0.1, 0.8, 0.9
+_READ, _CHOSEN, _FITTED, _LOGGED = 0.1, 0.4, 0.8, 0.9
 _FIRST = np.zeros(1, np.int64)
 _MAY_BE_EMPTY = "may_be_empty"
+SELECTION = "selection"
+"""Where a version remembers why it has its algorithm, if ``auto`` was asked for."""
 Part = tuple[IntArray, Group]
+Found = tuple[Sequence[str], Iterable[Part], dict[str, Any]]
+"""The series, their histories part by part (a list for a lone series), and what the version remembers of them."""
 Ended = Callable[[Session, str, int, int, int], None]
 """Takes the session, the job, the number of the version, and how many series and points it has learnt; 0 each when
 there was nothing to learn from."""
@@ -74,6 +81,7 @@ class Training:
         outbox: Outbox,
         history: History,
         registry: Registry,
+        selection: Selection,
         settings: LifecycleSettings,
         signatures: Signatures,
     ) -> None:
@@ -82,6 +90,7 @@ class Training:
         self._outbox = outbox
         self._history = history
         self._registry = registry
+        self._selection = selection
         self._settings = settings
         self._signatures = signatures
         self._listeners: list[Ended] = []
@@ -115,7 +124,7 @@ class Training:
         Missing, Invalid, Busy
             When the series or fleet is unknown, the config or inline data are wrong, or one was trained recently.
         """
-        make_detector(config.algorithm, config.hyperparameters)
+        check_algorithm(config.algorithm, config.hyperparameters)
         if inline is not None:  # the series need not be known, but it must be one that could be
             check_id(key.name)
             self._check(inline.timestamps, inline.values, inline=True)
@@ -135,19 +144,25 @@ class Training:
         """Do one training; the version appears when the job completes."""
         key = ModelKey.parse(run.payload["key"])
         config = Config(**run.payload["config"])
-        detector = make_detector(config.algorithm, config.hyperparameters)
+        check_algorithm(config.algorithm, config.hyperparameters)
         with span("load_history"):
             found = self._data(key, config, run.payload.get(BULK))
         run.report(_READ)
         if found is None:
             return self._nothing(run, key)
         series_ids, parts, learnt = found
+        config, choice = self._chosen(run, config, found)
+        detector = make_detector(config.algorithm, config.hyperparameters)
         with span("fit", series=len(series_ids)):
             model = FleetModel.fit_parts(detector, series_ids, _reported(run, parts, len(series_ids)))
         if key.scope is Scope.FLEET and not model.metrics()["points"]:
             return self._nothing(run, key)
         run.report(_FITTED)
         parameters = {**config.as_json(), "hyperparameters": detector.hyperparameters(), "series": len(series_ids)}
+        told: dict[str, Any] = {"model_id": str(key), "metrics": model.metrics()}
+        if choice is not None:
+            parameters |= {"chosen_by": AUTO, "reason": choice.reason}
+            told, learnt = told | {SELECTION: choice.as_json()}, learnt | {SELECTION: choice.as_json()}
         artefact = self.artefact(key, run.job_id, model, parameters)
         with span("mlflow_publish"):
             run_id = self._registry.publish(artefact)
@@ -156,7 +171,22 @@ class Training:
         def apply(session: Session) -> dict[str, Any]:
             return self.register(session, artefact, run_id, detector.hyperparameters(), model, learnt)
 
-        return Outcome({"model_id": str(key), "metrics": model.metrics()}, apply)
+        return Outcome(told, apply)
+
+    def _chosen(self, run: Run, config: Config, found: Found) -> tuple[Config, Choice | None]:
+        """Return the config with the algorithm that the histories choose, where that is wanted, and the choice."""
+        if config.algorithm != AUTO:
+            return config, None
+        series_ids, parts, learnt = found
+        lone = parts[0][1] if isinstance(parts, list) else None
+        choice = self._selection.choose(
+            series_ids,
+            lone,
+            (learnt["from"], learnt["to"]),
+            lambda share: run.report(_READ + (_CHOSEN - _READ) * share),
+        )
+        run.report(_CHOSEN)
+        return replace(config, algorithm=choice.algorithm), choice
 
     def artefact(self, key: ModelKey, job_id: str, model: FleetModel, parameters: Mapping[str, Any]) -> Artefact:
         """Return a model as it is registered: signed, with a local copy."""
@@ -217,9 +247,7 @@ class Training:
             {"model_id": str(key), "skipped": detail}, lambda session: self._tell(session, run.job_id, 0, 0, 0)
         )
 
-    def _data(
-        self, key: ModelKey, config: Config, bulk: Mapping[str, Any] | None
-    ) -> tuple[Sequence[str], Iterable[Part], dict[str, Any]] | None:
+    def _data(self, key: ModelKey, config: Config, bulk: Mapping[str, Any] | None) -> Found | None:
         """Return the series, their histories part by part, and what the version remembers of them.
 
         None when a fleet has lost its series since it was asked for, or never had a point.
@@ -298,4 +326,4 @@ def _reported(run: Run, parts: Iterable[Part], series: int) -> Iterator[Part]:
     for places, group in parts:
         yield places, group
         done += len(places)
-        run.report(_READ + (_FITTED - _READ) * done / series)
+        run.report(max(run.progress, _READ + (_FITTED - _READ) * done / series))

@@ -357,6 +357,14 @@ class Signals:
             (points.timestamps[start:end], points.values[start:end]) for start, end in zip(first, last, strict=True)
         )
 
+    def judged(self, series_ids: Sequence[str], start_us: int, end_us: int) -> list[Anomaly]:
+        """Return the anomalies of the series in [start, end) of which somebody said something, oldest first."""
+        with self.database.read() as session:
+            numbers = catalogue.numbers_of(session, series_ids)
+            rows = anomalies.judged(session, list(numbers.values()), start_us, end_us)
+            said = anomalies.feedback_of(session, [row.id for row in rows])
+            return [anomalies.anomaly_of(row, said[row.id]) for row in rows]
+
     def statistics(self, series_id: str) -> Statistics | None:
         """Return the running statistics of a series, None when it is unknown."""
         with self.database.read() as session:

@@ -106,3 +106,32 @@ def test_a_challenge_of_nothing_says_so(service: "Service") -> None:
     assert service.run("models", "challenge", "a", "--version", "v9").exit_code == 3
     assert service.run("models", "challenge", "a", "--version", "v2", "--none").exit_code == 2
     assert service.run("models", "challenge").exit_code == 2
+
+
+def test_versions_say_why_they_have_their_algorithm(service: "Service") -> None:
+    chosen = {"algorithm": "streaming", "reason": "streaming: found 9 of 12", "candidates": []}
+    versions = [
+        {"version": "v2", "stage": "Staging", "algorithm": "streaming", "selection": chosen},
+        {"version": "v1", "stage": "Production", "algorithm": "statistical", "selection": None},
+    ]
+    service.answers["GET /models/a"] = {"model_id": "series:a", "versions": versions}
+    table = service.run("models", "show", "a").stdout
+    assert "why" in table.splitlines()[0]
+    assert "streaming: found 9 of 12" in table
+    assert (
+        service.run("models", "show", "a", "-o", "csv").stdout.splitlines()[1].endswith("streaming: found 9 of 12")
+    )
+
+
+def test_how_ready_a_series_is_can_be_asked(service: "Service") -> None:
+    ready = {
+        "series_id": "a",
+        "state": "learnt",
+        "points": 432,
+        "days": 1.5,
+        "missing": ["a daily season needs 3 days"],
+    }
+    service.answers["GET /models/a/readiness"] = ready
+    table = service.run("models", "readiness", "a").stdout
+    assert "learnt" in table
+    assert "a daily season needs 3 days" in table

@@ -44,6 +44,20 @@ def test_only_open_and_pending_intervals_grow(database):
         assert {number: found.id for number, found in growing.items()} == {1: "a", 2: "b"}
 
 
+def test_anomalies_with_a_word_are_found_once_each_in_order(database):
+    with database.write() as session:
+        session.add_all([row("a", "closed", 9), row("b", "open", 1), row("c", "closed", 5)])
+        session.add_all([row("d", "closed", 5, number=2), row("e", store.PENDING, 5, number=3)])
+        for name in ("a", "b", "b", "d", "e"):
+            session.flush()
+            session.add(store.FeedbackRow(anomaly_id=name, kind="noise", note="", created_at=0))
+    with database.read() as session:
+        assert [one.id for one in store.judged(session, [1, 3], 0, 100)] == ["b", "a"]
+        assert [one.id for one in store.judged(session, [1, 2], 6, 9)] == ["b", "d"]  # each ends 5 later
+        assert [one.id for one in store.judged(session, [1], 7, 9)] == []
+        assert store.judged(session, [], 0, 100) == []
+
+
 def test_a_page_ends_where_the_next_begins_even_at_one_time(database):
     with database.write() as session:
         session.add_all(

@@ -24,7 +24,7 @@ _LIST = columns(
 )
 _VERSIONS = columns(
     "version", "stage", "algorithm", "hyperparameters", "series_count", "bytes", "created_at", "promoted_at",
-    "metrics",
+    "metrics", "selection.reason=why",
     times=("created_at", "promoted_at"),
 )  # fmt: skip
 _PROMOTION = columns(
@@ -34,6 +34,9 @@ _PLAN = columns("model_id=model", "version", "algorithm", "from_stage", "replace
 _CHALLENGE = columns("model_id=model", "version=production", "challenger")
 _CHALLENGE_PLAN = columns("model_id=model", "version=production", "challenger", "before=challenger before")
 _METRICS = columns("window", "predictions", "anomalies", "anomaly_rate", "score", "training", "drift")
+_READINESS = columns(
+    "series_id=series", "state", "confidence", "points", "days", "missing", "model_id=model", "version", "algorithm"
+)
 _RELOADED = columns("model_id=model", "version", "loaded_from", "load_seconds")
 
 OptionalSeries = Annotated[str | None, typer.Argument(metavar="SERIES", help="Name of the series.")]
@@ -211,6 +214,16 @@ def show_metrics(
     session = session_of(ctx, output)
     with session.client() as client:
         show_one(session, client.models.metrics(ModelKey(Scope.SERIES, series), window), _METRICS)
+
+
+@app.command(
+    "readiness", epilog=examples("atalaia models readiness 'pump 7'", "atalaia models readiness nab/cpu -o json")
+)
+def show_readiness(ctx: typer.Context, series: SeriesArgument, output: OutputOption = Output.TABLE) -> None:
+    """Show what the model that answers for a series has learnt of it, and what is missing."""
+    session = session_of(ctx, output)
+    with session.client() as client:
+        show_one(session, client.models.readiness(series), _READINESS)
 
 
 @app.command("reload", epilog=examples("atalaia models reload 'pump 7'", "atalaia models reload 'pump 7' -o json"))

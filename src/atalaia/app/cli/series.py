@@ -1,13 +1,16 @@
 """``atalaia series``: the catalogue."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from atalaia.app.cli.output import columns, note, show_one, show_pages, show_rows
+from atalaia.app.cli.output import columns, note, rows_of, show_one, show_pages, show_rows
 from atalaia.app.cli.session import Output, OutputOption, examples, session_of
 from atalaia.app.cli.times import optional_time
-from atalaia.core.errors import Fault, Invalid
+from atalaia.core.errors import Denied, Fault, Invalid, Missing
+
+if TYPE_CHECKING:
+    from atalaia.connectors.atalaia import Client
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -22,6 +25,8 @@ _LIST = columns(
 _SHOW = columns(
     "series_id=series", "fleet_id=fleet", "labels", "first_at", "last_at", "received=points", "step_s",
     "statistics.count", "statistics.mean", "statistics.std", "statistics.last_value",
+    "readiness.state=readiness", "readiness.points=points learnt", "readiness.days=days learnt",
+    "readiness.missing=missing",
     times=("first_at", "last_at"),
 )  # fmt: skip
 _NUMBERS = columns("series_id=series", "number")
@@ -81,10 +86,24 @@ def list_series(
 
 @app.command("show", epilog=examples("atalaia series show 'pump 7'", "atalaia series show nab/cpu --output json"))
 def show_series(ctx: typer.Context, series: SeriesArgument, output: OutputOption = Output.TABLE) -> None:
-    """Show one series with its running statistics."""
+    """Show one series with its running statistics, and how ready it is to be judged."""
     session = session_of(ctx, output)
     with session.client() as client:
-        show_one(session, client.series.get(series), _SHOW)
+        if output in (Output.JSON, Output.NDJSON):  # the answer of the API, as it came
+            show_one(session, client.series.get(series), _SHOW)
+            return
+        (row,) = rows_of([client.series.get(series)])
+        show_one(session, {**row, "readiness": _readiness(client, series)}, _SHOW)
+
+
+def _readiness(client: "Client", series: str) -> dict[str, Any] | None:
+    """Return how ready a series is; None for those who may not see models."""
+    try:
+        return rows_of([client.models.readiness(series)])[0]
+    except Missing as why:
+        return {"state": "unlearnt", "missing": [why.detail]}
+    except Denied:
+        return None
 
 
 @app.command(

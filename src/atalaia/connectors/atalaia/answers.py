@@ -243,6 +243,7 @@ class Version(Answer, frozen=True, kw_only=True):
     archived_at: datetime | None = None
     signature: str | None = None
     signed_by: str | None = None
+    selection: dict[str, Any] | None = None
 
 
 class Model(Answer, frozen=True, kw_only=True):
@@ -285,6 +286,20 @@ class Deployment(Answer, frozen=True, kw_only=True):
     traffic: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     artifact: dict[str, Any] = field(default_factory=dict[str, Any])
     revision: int = 0
+
+
+class Readiness(Answer, frozen=True, kw_only=True):
+    """How ready a series is to be judged: `state` is unlearnt, learnt or seasonal; `missing` says what it lacks."""
+
+    series_id: str
+    model_id: str = ""
+    version: str = ""
+    algorithm: str = ""
+    state: str = ""
+    confidence: str = ""
+    points: int = 0
+    days: float = 0.0
+    missing: list[str] = field(default_factory=list[str])
 
 
 class ModelMetrics(Answer, frozen=True, kw_only=True):

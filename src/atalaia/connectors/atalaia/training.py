@@ -16,6 +16,7 @@ from atalaia.connectors.atalaia.answers import (
     ModelMetrics,
     Page,
     Promotion,
+    Readiness,
     Reloaded,
 )
 from atalaia.connectors.atalaia.connection import Connection
@@ -182,6 +183,10 @@ class ModelCalls:
     def metrics(self, key: ModelKey, window: str = "24h") -> ModelMetrics:
         """Return how a model does in the last `window`, and whether its data drifted."""
         return self._connection.get(f"{model_path(key)}/metrics", ModelMetrics, query(window=window))
+
+    def readiness(self, series_id: str) -> Readiness:
+        """Return what the version that answers for a series has learnt of it, and what is missing."""
+        return self._connection.get(f"/models/{segment(series_id)}/readiness", Readiness)
 
     def reload(self, series_id: str) -> Reloaded:
         """Load the model of a series again."""

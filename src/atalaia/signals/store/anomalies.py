@@ -139,6 +139,17 @@ def anomalies_page(
     return list(session.scalars(query))
 
 
+def judged(session: Session, numbers: Sequence[int], from_us: int, to_us: int) -> list[AnomalyRow]:
+    """Return anomalies of series that overlap [from, to) and of which something was said, oldest first."""
+    found: list[AnomalyRow] = []
+    spoken = select(FeedbackRow.id).where(FeedbackRow.anomaly_id == AnomalyRow.id).exists()
+    for chunk in chunks(numbers):
+        query = select(AnomalyRow).where(AnomalyRow.number.in_(chunk), AnomalyRow.state != PENDING, spoken)
+        query = query.where(AnomalyRow.opened_at < to_us, AnomalyRow.last_at >= from_us)
+        found += session.scalars(query)
+    return sorted(found, key=lambda row: (row.opened_at, row.id))
+
+
 def feedback_of(session: Session, anomaly_ids: Sequence[str]) -> Mapping[str, tuple[Feedback, ...]]:
     """Return what was said of each of the anomalies, oldest first."""
     found: dict[str, tuple[Feedback, ...]] = {}
