@@ -251,13 +251,27 @@ LISTS = (
     "fleets",
     "models",
     f"series/{SERIES}/points",
+    f"series/{SERIES}/explanation",
     f"models/{SERIES}/metrics",
     "plot",
 )
 GOOD = st.sampled_from([SERIES, "1", "7", "1000", "2024-12-01T00:00:00Z", str(AT_S), "open", "json", "24h", "a:b"])
 QUERIES = st.dictionaries(
     st.sampled_from(
-        ["series_id", "from", "to", "buckets", "limit", "cursor", "format", "window", "state", "label", "prefix"]
+        [
+            "series_id",
+            "from",
+            "to",
+            "at",
+            "buckets",
+            "limit",
+            "cursor",
+            "format",
+            "window",
+            "state",
+            "label",
+            "prefix",
+        ]
     ),
     GOOD | SCALARS.map(str),
     max_size=4,
@@ -279,8 +293,9 @@ def test_no_query_breaks_a_list(stage: Stage, path: str, asked: dict[str, str]) 
 @BUDGET
 def test_no_name_breaks_what_shows_one_thing(stage: Stage, name: str) -> None:
     written = quote(name, safe="", errors="replace")
-    for path in ("series", "anomalies", "jobs", "fleets", "models", "models/fleets"):
-        answer = stage.http.get(f"/api/v1/{path}/{written}", follow_redirects=True)
+    paths = [f"{room}/{written}" for room in ("series", "anomalies", "jobs", "fleets", "models", "models/fleets")]
+    for path in (*paths, f"series/{written}/explanation", f"anomalies/{written}/explanation"):
+        answer = stage.http.get(f"/api/v1/{path}", follow_redirects=True)
         assert_no_fault_of_ours(answer)
 
 

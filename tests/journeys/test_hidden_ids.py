@@ -43,6 +43,7 @@ def asked(http: Any) -> dict[str, Any]:
     gets = {
         "series": f"/api/v1/series/{NAME}",
         "points": f"/api/v1/series/{NAME}/points",
+        "explanation": f"/api/v1/series/{NAME}/explanation",
         "anomalies": f"/api/v1/anomalies?series_id={NAME}",
         "model": f"/api/v1/models/{NAME}",
         "metrics": f"/api/v1/models/{NAME}/metrics",
@@ -78,6 +79,8 @@ def test_a_name_is_used_at_every_door_and_kept_nowhere(tmp_path: Path) -> None:
         assert len(told["anomalies"]["items"]) == 1
         assert told["points"]["points"]
         assert is_pseudonym(told["series"]["series_id"])
+        assert is_pseudonym(told["explanation"]["series_id"])
+        assert told["explanation"]["alarmed"]
         http.put("/api/v1/fleets/people", json={"series_ids": [NAME]}).raise_for_status()
         assert http.post(f"{PREDICT}/{NAME}", json={}).status_code == 422
         assert http.post(f"/api/v1/training/{NAME}", json={"config": 1}).status_code == 422

@@ -1,8 +1,9 @@
 """The doors of signals as the server puts them up."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 from atalaia.connectors.prometheus import RemoteWriteDoor, WriteLimits, write_router
 from atalaia.kit.logs import EventLog
@@ -23,8 +24,15 @@ def write_door(place: Place, **limits: Any) -> RemoteWriteDoor:
     return RemoteWriteDoor(*at, max_ahead_s=ahead, max_new_series=most)
 
 
-def app_of(place: Place, *, max_body_bytes: int = 2**25, is_hot: bool = True, **limits: Any) -> HotFront:
-    """Return all doors, the hot ones in front unless told otherwise."""
+def app_of(
+    place: Place,
+    *,
+    max_body_bytes: int = 2**25,
+    is_hot: bool = True,
+    routers: Sequence[APIRouter] = (),
+    **limits: Any,
+) -> HotFront:
+    """Return all doors and those of more `routers`, the hot ones in front unless told otherwise."""
     app = FastAPI()
     install_problems(app)
     doors, written = PointDoors(place.signals), write_door(place, **limits)
@@ -32,6 +40,8 @@ def app_of(place: Place, *, max_body_bytes: int = 2**25, is_hot: bool = True, **
     app.include_router(write_router(written))
     for router in (catalogue_router, anomalies_router):
         app.include_router(router(place.signals))
+    for router in routers:
+        app.include_router(router)
     front = Front(app, telemetry=place.telemetry, max_body_bytes=max_body_bytes)
     routes = [*doors.routes(), *written.routes()] if is_hot else []
     sizes: dict[str, Any] = {"max_body_bytes": max_body_bytes, "max_inflight_bytes": 8 * max_body_bytes}

@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import structlog
@@ -38,10 +38,12 @@ from atalaia.lifecycle import tasks as lifecycle_tasks
 from atalaia.lifecycle.deployments import DeploymentList
 from atalaia.lifecycle.erasure import ModelErasure
 from atalaia.lifecycle.service import Lifecycle
+from atalaia.serving.judging import Judge
 from atalaia.serving.remembered import RememberedDeployments
 from atalaia.serving.service import Serving
 from atalaia.signals import tasks as signals_tasks
 from atalaia.signals.erasure import SeriesErasure
+from atalaia.signals.explaining import Explaining
 from atalaia.signals.known import KnownSeries
 from atalaia.signals.memory import Memory
 from atalaia.signals.service import Signals
@@ -66,9 +68,8 @@ class Atalaia:
         self.tracing = Tracing(settings.tracing)
         _watch_disk(self.telemetry, settings.data_dir)
         self.database = database_of(settings)
-        self.deployments = deployments = RememberedDeployments(
-            DeploymentList(self.database), settings.data_dir / "deployments.json"
-        )
+        listed, kept = DeploymentList(self.database), settings.data_dir / "deployments.json"
+        self.deployments = deployments = RememberedDeployments(listed, kept)
         self._migrator = Loop("schema", self._migrate, every_s=_MIGRATE_S)
         self._is_migrated = self._try_to_migrate(may_wait=may_remember and deployments.is_there)
         self.keyring = keyring = open_vault(settings.data_dir, settings.encryption)
@@ -112,7 +113,7 @@ class Atalaia:
         self.erasures = Erasures(self._parts_of_erasures())
         works = self._works()
         self.worker = Worker(self.database, self.queue, works, telemetry=self.telemetry, tracing=self.tracing)
-        self.dispatcher = None if settings.broker_url is None else self._dispatcher(tuple(works))
+        self.dispatcher = self._dispatcher(tuple(works)) if settings.broker_url else None
         self.leader = Lease(self.database, "scheduler", lease_s=_LEAD_S, owner=owner_name())
         self.scheduler = Loop("scheduler", self._schedule, every_s=settings.schedule_every_s)
         self.messenger = Loop("facts", self._deliver, every_s=1.0)
@@ -180,6 +181,11 @@ class Atalaia:
         self.events.flush()
         self.tracing.close()
         self.database.close()
+
+    @cached_property
+    def explaining(self) -> Explaining:
+        """Who says why there is an alarm, or none."""
+        return Explaining(self.signals, Judge(self.serving.models))
 
     def _audit_log(self) -> Audit:
         return Audit(

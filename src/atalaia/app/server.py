@@ -43,6 +43,7 @@ from atalaia.serving.prediction_log import PredictionLog
 from atalaia.serving.schemas import BatchColumns, BatchIn, BatchNumbers, PredictIn
 from atalaia.signals import api as signals_api
 from atalaia.signals.doors import PointDoors
+from atalaia.signals.explanation_api import explanations_router
 from atalaia.signals.schemas import PointColumns, PointNumbers, PointRows
 
 _NOT_SEEN_BY_FASTAPI = (
@@ -205,6 +206,7 @@ def _control_plane(atalaia: Atalaia) -> list[APIRouter]:
         signals_api.points_router(atalaia.signals, PointDoors(atalaia.signals)),
         signals_api.catalogue_router(atalaia.signals),
         signals_api.anomalies_router(atalaia.signals),
+        explanations_router(atalaia.explaining),
         jobs_router(*jobs, "/api/v1/training/jobs", (TRAINING,)),
         jobs_router(*jobs, "/api/v1/jobs"),
         audit_router(atalaia.database),

@@ -97,6 +97,12 @@ class History:
             yield self._read(wanted[first:last], span, with_tail=with_tail)
             first = last
 
+    def about(self, numbers: Sequence[int], start_us: int, end_us: int) -> float:
+        """Return about how many points of the series in [start, end) are in blocks, see `Blocks.estimate`."""
+        wanted = np.unique(np.array(numbers, np.int32))
+        counts = _while_blocks_move(lambda: self._estimate(wanted, (start_us, end_us), with_tail=False))
+        return float(counts.sum())
+
     def newest_waiting(self, session: Session, numbers: Sequence[int], covered: int = 0) -> int | None:
         """Return the newest time of the series in batches that are not scored yet, or after the round `covered`.
 

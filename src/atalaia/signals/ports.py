@@ -7,7 +7,7 @@ from numpy import bool_
 from numpy.typing import NDArray
 
 from atalaia.core.points import FloatArray, IntArray, NumberArray
-from atalaia.core.scores import Explanation, ModelRef
+from atalaia.core.scores import Confidence, Explanation, ModelRef
 
 
 class ScoredBlock(Protocol):
@@ -61,4 +61,43 @@ class Scorer(Protocol):
 
     def restore(self, states: Mapping[str, Callable[[], bytes]]) -> None:
         """Take back what streaming models had learnt; those that come into memory later find it too."""
+        ...
+
+
+class Judgement(Protocol):
+    """What a model says of n points of one series, each as the series stood before it."""
+
+    score: FloatArray
+    """float64[n], NaN is no opinion."""
+    alarm: NDArray[bool_]
+    """bool[n], whether the series is in alarm after each point."""
+    model: ModelRef
+    confidence: Confidence
+    learnt: int
+    """Points of the series that the model has learnt."""
+    needed: int
+    """Points that it needs to have an opinion."""
+    is_replayed: bool
+    """Whether it learns as it goes, and was led over the points once more."""
+    is_accepted: bool
+    """Whether the newest alarm lasted for so long that it is learnt as the new normal."""
+
+    def explain(self, index: int) -> Explanation:
+        """Say why point `index` has its score."""
+        ...
+
+
+class Judge(Protocol):
+    """Says what the model of a series thinks of its history, without counting or learning."""
+
+    def judge(
+        self, series_id: str, fleet_id: str | None, timestamps: IntArray, values: FloatArray, learn: int
+    ) -> Judgement | None:
+        """Return what the model in Production says, None without one.
+
+        Raises
+        ------
+        Unavailable
+            When there is one that cannot be loaded.
+        """
         ...

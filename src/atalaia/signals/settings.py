@@ -57,6 +57,12 @@ class SignalsSettings(BaseModel):
     close_after_points: int = Field(
         default=12, ge=1, description="Quiet points in a row that close an anomaly; strange points nearer join it."
     )
+    explain_max_points: int = Field(
+        default=20_000, ge=100, description="Points of one series that the explanation of an alarm may read."
+    )
+    explain_days: float = Field(
+        default=90.0, gt=0, description="Days of history that say how rare an alarm is, if so many points allow it."
+    )
     compact_after_points: int = Field(
         default=200_000, ge=1, description="Scored points in the tail that start a compaction."
     )

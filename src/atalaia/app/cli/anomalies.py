@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from atalaia.app.cli.explanations import anomaly_lines, show_page
 from atalaia.app.cli.output import columns, show_one, show_pages
 from atalaia.app.cli.series import Cursor, From, Limit, To
 from atalaia.app.cli.session import Output, OutputOption, examples, session_of
@@ -65,6 +66,16 @@ def show_anomaly(ctx: typer.Context, anomaly: AnomalyArgument, output: OutputOpt
     session = session_of(ctx, output)
     with session.client() as client:
         show_one(session, client.anomalies.get(anomaly), _SHOW)
+
+
+@app.command(
+    "explain", epilog=examples("atalaia anomalies explain ANOMALY", "atalaia anomalies explain ANOMALY -o json")
+)
+def explain_anomaly(ctx: typer.Context, anomaly: AnomalyArgument, output: OutputOption = Output.TABLE) -> None:
+    """Say why there is an anomaly, how rare it is, what was strange with it, and what looked like it before."""
+    session = session_of(ctx, output)
+    with session.client() as client:
+        show_page(session, anomaly_lines(client.anomalies.explain(anomaly)))
 
 
 @app.command(

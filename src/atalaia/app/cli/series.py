@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from atalaia.app.cli.explanations import point_lines, show_page
 from atalaia.app.cli.output import columns, note, rows_of, show_one, show_pages, show_rows
 from atalaia.app.cli.session import Output, OutputOption, examples, session_of
 from atalaia.app.cli.times import optional_time
@@ -104,6 +105,23 @@ def _readiness(client: "Client", series: str) -> dict[str, Any] | None:
         return {"state": "unlearnt", "missing": [why.detail]}
     except Denied:
         return None
+
+
+@app.command(
+    "explain",
+    epilog=examples("atalaia series explain 'pump 7'", "atalaia series explain 'pump 7' --at 2014-04-10T07:15:00Z"),
+)
+def explain_series(
+    ctx: typer.Context,
+    series: SeriesArgument,
+    at: Annotated[str | None, typer.Option(help="When; by default at its newest point.")] = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Say why a series did or did not alarm at a moment."""
+    session = session_of(ctx, output)
+    moment = optional_time(at, "--at")
+    with session.client() as client:
+        show_page(session, point_lines(client.series.explain(series, moment)))
 
 
 @app.command(

@@ -24,6 +24,7 @@ from atalaia.connectors.atalaia.answers import (
     JobRef,
     Model,
     ModelMetrics,
+    ModelUsed,
     Page,
     Prediction,
     Promotion,
@@ -42,6 +43,7 @@ from atalaia.connectors.atalaia.answers import (
 from atalaia.connectors.atalaia.audit import AuditEvent
 from atalaia.connectors.atalaia.client import Client
 from atalaia.connectors.atalaia.connection import Retry
+from atalaia.connectors.atalaia.explanations import AnomalyExplanation, PointExplanation
 from atalaia.connectors.atalaia.incidents import CauseMetric, RootCause, Suspect
 from atalaia.connectors.atalaia.paging import iterate, pages
 from atalaia.connectors.atalaia.privacy import Certificate, ErasureRef, FoundSubject
@@ -52,6 +54,7 @@ from atalaia.connectors.atalaia.waves import wave_error
 __all__ = [
     "Accepted",
     "Anomaly",
+    "AnomalyExplanation",
     "AuditEvent",
     "Bucket",
     "CauseMetric",
@@ -70,8 +73,10 @@ __all__ = [
     "Me",
     "Model",
     "ModelMetrics",
+    "ModelUsed",
     "Page",
     "Point",
+    "PointExplanation",
     "Prediction",
     "Promotion",
     "Readiness",

@@ -16,6 +16,7 @@ from atalaia.connectors.atalaia.answers import (
     SeriesPoints,
 )
 from atalaia.connectors.atalaia.connection import Connection
+from atalaia.connectors.atalaia.explanations import AnomalyExplanation, PointExplanation
 from atalaia.connectors.atalaia.paging import iterate
 from atalaia.connectors.atalaia.requests import Columns, Moment, Point, points_body, query, segment
 
@@ -69,6 +70,11 @@ class SeriesCalls:
     def get(self, series_id: str) -> Series:
         """Return one series."""
         return self._connection.get(f"/series/{segment(series_id)}", Series)
+
+    def explain(self, series_id: str, at: Moment | None = None) -> PointExplanation:
+        """Return why a series did or did not alarm at a moment, by default at its newest point."""
+        path = f"/series/{segment(series_id)}/explanation"
+        return self._connection.get(path, PointExplanation, query(at=at))
 
     def resolve(self, series_ids: Sequence[str]) -> Resolved:
         """Return the numbers of series, by which points may name them; series that are new are added.
@@ -172,6 +178,10 @@ class AnomalyCalls:
     def get(self, anomaly_id: str) -> Anomaly:
         """Return one anomaly."""
         return self._connection.get(f"/anomalies/{segment(anomaly_id)}", Anomaly)
+
+    def explain(self, anomaly_id: str) -> AnomalyExplanation:
+        """Return why there is an anomaly, how rare it is, and what looked like it before."""
+        return self._connection.get(f"/anomalies/{segment(anomaly_id)}/explanation", AnomalyExplanation)
 
     def give_feedback(
         self, anomaly_id: str, kind: str, note: str = "", *, idempotency_key: str | None = None

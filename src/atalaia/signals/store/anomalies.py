@@ -26,6 +26,7 @@ from atalaia.core.anomalies import Anomaly, AnomalyState, Feedback, FeedbackKind
 from atalaia.core.clock import from_us
 from atalaia.core.scores import Explanation, ModelRef
 from atalaia.kit.database import AutoId, Table, chunks
+from atalaia.signals.store.catalogue import SeriesRow
 
 PENDING = "pending"
 """State of an interval with fewer strange points than open an anomaly; nobody sees it."""
@@ -148,6 +149,34 @@ def judged(session: Session, numbers: Sequence[int], from_us: int, to_us: int) -
         query = query.where(AnomalyRow.opened_at < to_us, AnomalyRow.last_at >= from_us)
         found += session.scalars(query)
     return sorted(found, key=lambda row: (row.opened_at, row.id))
+
+
+def overlapping(
+    session: Session, from_us: int, to_us: int, *, other_than: int, limit: int
+) -> list[tuple[AnomalyRow, dict[str, str]]]:
+    """Return anomalies of other series that were open in [from, to], newest first, each with its series' labels."""
+    still = or_(AnomalyRow.last_at >= from_us, AnomalyRow.state == AnomalyState.OPEN.value)
+    query = select(AnomalyRow, SeriesRow.labels).join(SeriesRow, SeriesRow.number == AnomalyRow.number)
+    query = query.where(
+        AnomalyRow.state != PENDING, AnomalyRow.opened_at <= to_us, still, AnomalyRow.number != other_than
+    )
+    query = query.order_by(AnomalyRow.opened_at.desc(), AnomalyRow.id.desc()).limit(limit)
+    return list(session.execute(query).tuples())
+
+
+def episodes(session: Session, numbers: Sequence[int], before_us: int, *, limit: int) -> list[AnomalyRow]:
+    """Return anomalies of some series that opened before a moment, newest first."""
+    if not numbers:
+        return []
+    query = select(AnomalyRow).where(AnomalyRow.number.in_(numbers), AnomalyRow.state != PENDING)
+    query = query.where(AnomalyRow.opened_at < before_us)
+    return list(session.scalars(query.order_by(AnomalyRow.opened_at.desc(), AnomalyRow.id.desc()).limit(limit)))
+
+
+def holding(session: Session, number: int, moment_us: int) -> AnomalyRow | None:
+    """Return the newest interval of a series that had opened by a moment, pending ones included."""
+    query = select(AnomalyRow).where(AnomalyRow.number == number, AnomalyRow.opened_at <= moment_us)
+    return session.scalars(query.order_by(AnomalyRow.opened_at.desc(), AnomalyRow.id.desc()).limit(1)).first()
 
 
 def feedback_of(session: Session, anomaly_ids: Sequence[str]) -> Mapping[str, tuple[Feedback, ...]]:

@@ -1,9 +1,25 @@
 """Tables of series and fleets."""
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String, delete, func, select, text, update
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    ColumnElement,
+    ForeignKey,
+    Index,
+    String,
+    Text,
+    case,
+    cast,
+    delete,
+    func,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from atalaia.core.clock import from_us
@@ -64,6 +80,29 @@ def labels_of(session: Session, series_ids: Sequence[str]) -> dict[str, dict[str
         query = select(SeriesRow.series_id, SeriesRow.labels).where(SeriesRow.series_id.in_(chunk), _IS_THERE)
         found.update(dict(session.execute(query).tuples().all()))
     return found
+
+
+def label_counts(session: Session, labels: Sequence[tuple[str, str]]) -> tuple[list[int], int]:
+    """Return how many series have each of the labels, and how many series there are, in one pass over all."""
+    columns = [func.coalesce(func.sum(case((_has(*label), 1), else_=0)), 0) for label in labels]
+    total, *counts = session.execute(select(func.count(), *columns).select_from(SeriesRow).where(_IS_THERE)).one()
+    return [int(count) for count in counts], int(total)
+
+
+def labelled(session: Session, name: str, value: str, limit: int) -> list[int]:
+    """Return the numbers of the first series that have a label."""
+    query = select(SeriesRow.number).where(_has(name, value), _IS_THERE).order_by(SeriesRow.number)
+    return list(session.scalars(query.limit(limit)))
+
+
+def _has(name: str, value: str) -> ColumnElement[bool]:
+    """Return the condition that a series has a label.
+
+    Both databases keep the text that was written, in which a name and its value stand nowhere but as a label:
+    inside a text the quotes would be escaped. A path into the JSON is slower, and on SQLite finds not every name.
+    """
+    written = cast(SeriesRow.labels, Text)
+    return func.replace(written, json.dumps({name: value})[1:-1], "") != written
 
 
 def each_number(session: Session) -> Iterator[tuple[str, int]]:
