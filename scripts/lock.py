@@ -28,8 +28,11 @@ def main() -> int:
 
 
 def installed() -> list[str]:
-    """Return the pins of what stands in this environment, without Atalaia itself."""
-    return pip("freeze", "--exclude-editable").split()
+    """Return the pins of what stands in this environment, without Atalaia itself.
+
+    A build for one kind of machine (``2.13.0+cpu``) is pinned as its release: other indexes have other builds.
+    """
+    return [pin.partition("+")[0] for pin in pip("freeze", "--exclude-editable").split()]
 
 
 def builders() -> list[str]:

@@ -1,5 +1,6 @@
 """Only what its training made, as a believed key has signed it, answers."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +8,10 @@ from typing import Any
 
 import pytest
 
+from atalaia.algorithms.deep import asking
+from atalaia.algorithms.detectors import make_detector
+from atalaia.algorithms.models import FleetModel
+from atalaia.algorithms.probes import fleet as fleet_history
 from atalaia.core.models import Deployment
 from atalaia.core.scores import Source
 from atalaia.kit.blobs import sha256_of
@@ -130,3 +135,16 @@ def test_a_version_of_before_signatures_is_refused_when_all_must_be_signed(tmp_p
         deploy_changed(place, **unsigned(place.shelf.promote(A)))
         assert place.find("a") is None
         assert refusals(place, "before_signatures") >= 1
+
+
+def test_a_model_that_nothing_here_can_ask_leaves_the_others_to_answer(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = FleetModel.fit(make_detector("lstm", {}), ["b"], fleet_history(1))
+    asking._session.cache_clear()
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    place.promote(A)
+    with logged("model_source_failed", source="mlflow"):
+        place.deploy(B, model)
+        assert place.find("b") is None
+    assert place.find("a") is not None

@@ -8,6 +8,7 @@ _WHEN = {"season_day": " for this time of day", "season_week": " for this time o
 SHAPES = {
     **{f"shape_{n}": f"the last {n} points together are unlike any known of this series" for n in (8, 16, 32)},
     **{f"same_time_{n}": f"the last {n} points are unlike those at this time of other days" for n in (4, 16)},
+    "shape": "the last 32 points together are of a shape that its network was not taught",
 }
 _NARROW = {
     "shift": ", which is narrow because the last points lie off together",

@@ -10,7 +10,7 @@ import numpy as np
 
 from atalaia.algorithms.evaluation.asset import Asset, run_asset
 from atalaia.algorithms.evaluation.cause import run_cause
-from atalaia.algorithms.evaluation.contest import Judge, Retrospect, fleet, strong
+from atalaia.algorithms.evaluation.contest import Judge, Retrospect, fleet, networks, strong
 from atalaia.algorithms.evaluation.labelled import Labelled
 from atalaia.algorithms.evaluation.online import run_online
 from atalaia.algorithms.evaluation.outcomes import Figures, Outcome
@@ -89,7 +89,8 @@ def compare(
 
 def judges(peers: bool) -> dict[str, Judge]:
     """Return who takes part online."""
-    return {"fleet": fleet, "strong": strong, **({**CAUSAL_PEERS, **causal_libraries()} if peers else {})}
+    others = {**CAUSAL_PEERS, **causal_libraries()} if peers else {}
+    return {"fleet": fleet, "strong": strong, **networks(), **others}
 
 
 def methods(peers: bool) -> dict[str, Retrospect]:

@@ -21,8 +21,8 @@ class ConfigIn(Wire):
     window_hours: float | None = Field(default=None, gt=0, le=87_600, description="Hours of history to learn from.")
     algorithm: str | None = Field(
         default=None,
-        description="`statistical`, `robust_zscore`, `seasonal_profile`, `streaming` or `memory_bank`; `auto` lets"
-        " the history choose among them.",
+        description="`statistical`, `robust_zscore`, `seasonal_profile`, `streaming`, `memory_bank`, or with the"
+        " package's extra `deep` `lstm` or `autoencoder`; `auto` lets the history choose among them.",
     )
     hyperparameters: dict[str, float | int | str | bool] = Field(
         default={}, description="Of the algorithm; none with `auto`."

@@ -7,6 +7,7 @@ record is signed. It is mapped, not read: processes on one machine share the mem
 import time
 from collections.abc import Callable
 
+import numpy as np
 import structlog
 
 from atalaia.algorithms.models import FleetModel
@@ -23,6 +24,9 @@ from atalaia.serving.ports import Registry
 _log = structlog.get_logger(__name__)
 _MAPPED_BYTES = 1 << 16
 """Smaller artefacts are read: a mapping costs a page and an entry in the kernel's table."""
+
+
+_NO_POINTS = np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
 
 
 class Artefacts:
@@ -64,7 +68,9 @@ class Artefacts:
             _log.warning("model_not_signed", model=str(deployment.key), version=deployment.number)
         if source is Source.MLFLOW:
             data = self._mapped_copy(deployment, data)
-        return FleetModel.from_bytes(data)
+        model = FleetModel.from_bytes(data)
+        model.score(*_NO_POINTS)  # what the detector needs here may not be installed: then another one answers
+        return model
 
     def _refused(self, deployment: Deployment, source: Source, reason: str) -> Broken:
         self._telemetry.count("model_refused_total", reason)

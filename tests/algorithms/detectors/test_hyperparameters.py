@@ -7,7 +7,9 @@ from atalaia.core.errors import Invalid
 
 
 def test_detectors_are_made_by_the_names_that_users_know():
-    assert list(DETECTORS) == ["statistical", "robust_zscore", "seasonal_profile", "streaming", "memory_bank"]
+    assert list(DETECTORS) == [
+        "statistical", "robust_zscore", "seasonal_profile", "streaming", "memory_bank", "lstm", "autoencoder",
+    ]  # fmt: skip
     assert make_detector("statistical", {}) == ZScore(threshold_sigma=3.0)
 
 
@@ -24,7 +26,8 @@ def test_whole_numbers_serve_as_fractions_and_the_other_way_round():
 
 def test_hyperparameters_make_the_same_detector_again():
     for name in DETECTORS:
-        made = make_detector(name, {"accept_hours": 2.5} if name == "memory_bank" else {"threshold_sigma": 2.5})
+        given = "accept_hours" if name in ("memory_bank", "lstm", "autoencoder") else "threshold_sigma"
+        made = make_detector(name, {given: 2.5})
         assert make_detector(name, made.hyperparameters()) == made
 
 

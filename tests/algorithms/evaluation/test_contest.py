@@ -1,15 +1,20 @@
-"""Contestants: none of them may look ahead, and each says something about hard series."""
+"""Contestants: none may look ahead, each says something about hard series, those with networks what they need."""
+
+import sys
 
 import numpy as np
 import pytest
 
-from atalaia.algorithms.evaluation.contest import Judge, Stretch, fleet, strong
+from atalaia.algorithms.deep import asking
+from atalaia.algorithms.evaluation.contest import Judge, Stretch, autoencoder, fleet, lstm, networks, strong
 from atalaia.algorithms.evaluation.peers.causal import CAUSAL_PEERS
 from atalaia.algorithms.evaluation.peers.libraries import causal_libraries
+from atalaia.core.errors import Unavailable
 from atalaia.core.points import FloatArray
 from tests.algorithms.evaluation.builders import STEP_US, wave
 
-ALL: dict[str, Judge] = {"fleet": fleet, "strong": strong, **CAUSAL_PEERS, **causal_libraries()}
+NETWORKS = pytest.mark.parametrize("judge", [lstm, autoencoder], ids=["lstm", "autoencoder"])
+ALL: dict[str, Judge] = {"fleet": fleet, "strong": strong, **networks(), **CAUSAL_PEERS, **causal_libraries()}
 _PAST, _KEPT = 900, 300
 
 
@@ -56,4 +61,32 @@ def test_hard_series_are_judged(name: str, values: FloatArray) -> None:
 
 
 def test_all_peers_take_part_here() -> None:
-    assert {"peer:netdata", "peer:grafana", "peer:pyod_iforest"} <= set(ALL)
+    assert {"lstm", "autoencoder", "peer:netdata", "peer:grafana", "peer:pyod_iforest"} <= set(ALL)
+
+
+def halves() -> tuple[Stretch, Stretch]:
+    """A noisy wave of 800 points with a spike in its second half."""
+    values = np.sin(np.arange(800) / 6.0) + 0.1 * np.random.default_rng(0).normal(size=800)
+    values[600] = 9.0
+    moments = 1_700_000_000_000_000 + 60_000_000 * np.arange(800, dtype=np.int64)
+    return Stretch(moments[:400], values[:400]), Stretch(moments[400:], values[400:])
+
+
+@NETWORKS
+def test_a_network_finds_a_spike_over_the_threshold_that_it_set_itself(judge: Judge) -> None:
+    judged = judge(*halves(), 1.0)
+    assert 200 <= int(np.nanargmax(judged.scores)) < 216  # while it is in the window
+    assert judged.scores[200] > judged.threshold
+
+
+@NETWORKS
+@pytest.mark.parametrize("package", ["torch", "onnxruntime"])
+def test_where_a_package_is_missing_a_network_does_not_take_part(
+    judge: Judge, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asking._session.cache_clear()
+    monkeypatch.setitem(sys.modules, package, None)
+    assert networks() == {}
+    with pytest.raises(Unavailable) as refusal:
+        judge(*halves(), 1.0)
+    assert refusal.value.code == "missing_package"

@@ -66,3 +66,14 @@ def test_a_series_of_one_point_a_day_has_a_threshold_too() -> None:
     for _ in range(20 * BLOCK):
         watch(c, Pace(125, 1.0, 5, 0), 0, 2.0)
     assert 0.0 < c.budget[0, 0] < FIRST_THRESHOLD
+
+
+def test_numbers_of_a_hostile_artefact_do_not_lead_out_of_the_histogram() -> None:
+    state = MemoryBank(windows=125).empty(2)
+    c = Columns(*(state[name] for name in Columns._fields))
+    for row in range(2):
+        begin(c, row, 0.0, 1.0, 60_000_000, 0)
+        c.budget[row, :2] = np.nan
+        for _ in range(BLOCK):
+            watch(c, Pace(125, 1.0, 5, 0), row, np.nan)
+    assert c.blocks.sum(axis=1).tolist() == c.blocks[:, 0].tolist() == [1.0, 1.0]

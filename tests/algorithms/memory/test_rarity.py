@@ -5,7 +5,7 @@ import pytest
 
 from atalaia.algorithms.detectors.memory_bank import MemoryBank
 from atalaia.algorithms.memory.columns import Columns
-from atalaia.algorithms.memory.rarity import FEW, MOST_EVIDENCE, evidence, measure_tail, remember
+from atalaia.algorithms.memory.rarity import FEW, MOST_EVIDENCE, evidence, measure_tail, reach, remember
 from atalaia.core.points import FloatArray
 
 
@@ -57,3 +57,21 @@ def test_the_histogram_forgets_by_halves() -> None:
     columns = _columns(np.ones(40_000))
     assert columns.tails[0, 0, 3] <= 15_000
     assert columns.counts.sum() == pytest.approx(columns.tails[0, 0, 3])
+
+
+def test_numbers_of_a_hostile_artefact_do_not_lead_out_of_the_histogram() -> None:
+    columns = _columns(np.ones(100))
+    columns.tails[0, 0, 0] = np.nan
+    before = columns.counts.copy()
+    remember(columns, 0, 0, 1.0)
+    before[0, 0, 0] += 1.0
+    assert np.array_equal(columns.counts, before)
+
+
+def test_the_number_with_so_much_evidence_is_the_inverse_of_evidence() -> None:
+    columns = _columns(np.random.default_rng(4).exponential(size=10_000))
+    for said in (4.0, 8.0, 20.0):
+        assert evidence(columns, 0, 0, reach(columns, 0, 0, said)) == pytest.approx(said)
+    assert reach(columns, 0, 0, 0.0) == reach(columns, 0, 0, 2.9)
+    assert np.isnan(reach(_columns(np.ones(int(FEW) - 1)), 0, 0, 4.0))
+    assert reach(_columns(np.zeros(500)), 0, 0, 4.0) == 0.0

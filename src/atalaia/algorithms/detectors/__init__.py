@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from atalaia.algorithms.detectors import hyperparameters
+from atalaia.algorithms.detectors.autoencoder import Autoencoder
+from atalaia.algorithms.detectors.lstm import Lstm
 from atalaia.algorithms.detectors.memory_bank import MemoryBank
 from atalaia.algorithms.detectors.protocol import Advanced, Column, Detector, State, Streaming
 from atalaia.algorithms.detectors.robust import RobustZScore
@@ -20,6 +22,8 @@ DETECTORS: dict[str, type[Detector]] = {
     SeasonalProfile.name: SeasonalProfile,
     StreamingProfile.name: StreamingProfile,
     MemoryBank.name: MemoryBank,
+    Lstm.name: Lstm,
+    Autoencoder.name: Autoencoder,
 }
 
 

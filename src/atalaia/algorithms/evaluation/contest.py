@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 import numpy as np
 
+from atalaia.algorithms.detectors.autoencoder import Autoencoder
+from atalaia.algorithms.detectors.lstm import Lstm
 from atalaia.algorithms.detectors.memory_bank import MemoryBank
 from atalaia.algorithms.detectors.protocol import Streaming
 from atalaia.algorithms.detectors.streaming import StreamingProfile
@@ -62,6 +65,23 @@ def fleet(past: Stretch, future: Stretch, per_week: float) -> Judged:
 def strong(past: Stretch, future: Stretch, per_week: float) -> Judged:
     """Return what the memory bank says."""
     return _streamed(MemoryBank(false_alarms_per_week=per_week), past, future)
+
+
+def lstm(past: Stretch, future: Stretch, per_week: float) -> Judged:
+    """Return what the LSTM says, trained on the history; `Unavailable` where its packages are not installed."""
+    return _streamed(Lstm(false_alarms_per_week=per_week), past, future)
+
+
+def autoencoder(past: Stretch, future: Stretch, per_week: float) -> Judged:
+    """Return what the autoencoder says, trained on the history; `Unavailable` where its packages are missing."""
+    return _streamed(Autoencoder(false_alarms_per_week=per_week), past, future)
+
+
+def networks() -> dict[str, Judge]:
+    """Return the contestants with a network, none where what trains or asks them is not installed."""
+    if any(find_spec(package) is None for package in ("torch", "onnxruntime")):
+        return {}
+    return {"lstm": lstm, "autoencoder": autoencoder}
 
 
 def _streamed(detector: Streaming, past: Stretch, future: Stretch) -> Judged:

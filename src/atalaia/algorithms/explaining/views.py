@@ -10,6 +10,8 @@ VIEWS = {
     "season_week": "the value, beside what is usual at this time of the week",
     **{f"shape_{n}": _SHAPE.format(n) for n in (8, 16, 32)},
     **{f"same_time_{n}": _SAME_TIME.format(n) for n in (4, 16)},
+    "shape": "the shape of the last points together, beside what a network can draw of this series",
+    "forecast": "the value, beside what a network foretold from the last points",
     "shift": "the value, where the last points already lay off together",
     "jump": "the value, where the last points already jumped",
     "spread": "the value, where the last points already scattered unlike before",

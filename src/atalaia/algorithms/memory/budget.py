@@ -7,6 +7,7 @@ a block in alarm teaches nothing, unless such blocks are so many that they are n
 """
 
 from math import log, sqrt
+from typing import Protocol
 
 from atalaia.algorithms.compiled import compiled, compiled_inline
 from atalaia.algorithms.local_time import WEEK_US
@@ -18,9 +19,10 @@ from atalaia.algorithms.memory.columns import (
     STEP,
     STRANGE,
     THRESHOLD,
-    Columns,
     Pace,
+    SingleArray,
 )
+from atalaia.core.points import FloatArray, IntArray
 
 BLOCK = 30
 FIRST_THRESHOLD = 45.0
@@ -36,8 +38,32 @@ _PER_ROOT = 8.0
 _EXCEPTION, _SHARE_BLOCKS = 0.05, 100.0
 
 
+class Blocks(Protocol):
+    """Columns with a budget."""
+
+    @property
+    def blocks(self) -> SingleArray:
+        """float32[m, `BLOCK_BINS`]."""
+        ...
+
+    @property
+    def budget(self) -> FloatArray:
+        """float64[m, 4]."""
+        ...
+
+    @property
+    def marks(self) -> IntArray:
+        """int64[m, 8]."""
+        ...
+
+    @property
+    def times(self) -> IntArray:
+        """int64[m, 4]."""
+        ...
+
+
 @compiled
-def watch(c: Columns, p: Pace, row: int, evidence: float) -> None:
+def watch(c: Blocks, p: Pace, row: int, evidence: float) -> None:
     """Take the evidence of one more point; at the end of a block find the threshold anew."""
     c.budget[row, BLOCK_MOST] = max(c.budget[row, BLOCK_MOST], evidence)
     c.marks[row, BLOCK_POINTS] += 1
@@ -52,7 +78,7 @@ def watch(c: Columns, p: Pace, row: int, evidence: float) -> None:
     c.budget[row, STRANGE] = share
     if strange and share < _EXCEPTION:
         return
-    place = min(int(_PER_ROOT * sqrt(min(most, threshold))), BLOCK_BINS - 1)
+    place = min(max(int(_PER_ROOT * sqrt(min(most, threshold))), 0), BLOCK_BINS - 1)  # NaN is below 0
     c.blocks[row, place] += 1.0
     c.budget[row, BLOCK_WEIGHT] = weight + 1.0
     if weight + 1.0 > _MEMORY:
@@ -64,7 +90,7 @@ def watch(c: Columns, p: Pace, row: int, evidence: float) -> None:
 
 
 @compiled
-def _threshold(c: Columns, p: Pace, row: int) -> float:
+def _threshold(c: Blocks, p: Pace, row: int) -> float:
     chance = p.per_week * BLOCK * c.times[row, STEP] / WEEK_US
     if chance >= 1 - _HIGH:
         return _quantile(c, row, max(1 - chance, _LOW))
@@ -74,7 +100,7 @@ def _threshold(c: Columns, p: Pace, row: int) -> float:
 
 
 @compiled
-def _quantile(c: Columns, row: int, share: float) -> float:
+def _quantile(c: Blocks, row: int, share: float) -> float:
     wanted, below = share * c.budget[row, BLOCK_WEIGHT], 0.0
     for i in range(BLOCK_BINS):
         count = c.blocks[row, i]

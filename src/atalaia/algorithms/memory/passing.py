@@ -1,6 +1,9 @@
 """One pass over points: each is weighed as its series stands, and then it teaches it."""
 
+from typing import Protocol
+
 import numpy as np
+from numpy.typing import NDArray
 
 from atalaia.algorithms.compiled import compiled, compiled_inline, compiled_without_gil
 from atalaia.algorithms.local_time import DAY_US, HOUR_US
@@ -41,11 +44,30 @@ from atalaia.algorithms.memory.weighing import (
 from atalaia.algorithms.memory.windows import keep_in_bank, keep_in_slots
 from atalaia.algorithms.streaming.judging import least_scale
 from atalaia.algorithms.streaming.learning import MIN_POINTS
-from atalaia.core.points import FloatArray
+from atalaia.core.points import FloatArray, IntArray
 
 _LIMIT = 1e140
 _TAIL_EVERY = 50
 _MOST_STEP_US = 2 * HOUR_US
+
+
+class Turning(Protocol):
+    """Columns of series that can be in alarm."""
+
+    @property
+    def state(self) -> NDArray[np.int8]:
+        """int8[m]."""
+        ...
+
+    @property
+    def marks(self) -> IntArray:
+        """int64[m, 8]."""
+        ...
+
+    @property
+    def times(self) -> IntArray:
+        """int64[m, 4]."""
+        ...
 
 
 @compiled
@@ -93,7 +115,7 @@ def _chance(count: int, salt: int) -> float:
 
 
 @compiled
-def _turn(c: Columns, p: Pace, row: int, score: float, moment: int) -> bool:
+def turn(c: Turning, p: Pace, row: int, score: float, moment: int) -> bool:
     """Let an alarm open, last, be accepted or close; return whether one opens."""
     loud, state = score > 1.0, c.state[row]
     c.marks[row, CALM_POINTS] = 0 if loud else min(c.marks[row, CALM_POINTS] + 1, 1 << 30)
@@ -148,7 +170,7 @@ def pass_over(c: Columns, p: Pace, batch: Batch, found: Found, first: int, end: 
         if not abs(value) <= _LIMIT or moment <= c.times[row, LAST]:
             continue
         c.times[row, LAST] = moment
-        found.onset[i] = _turn(c, p, row, score, moment)
+        found.onset[i] = turn(c, p, row, score, moment)
         found.alarm[i] = c.state[row] != CALM
         watch(c, p, row, total)
         keep_in_slots(c, row, z, slot)

@@ -1,9 +1,13 @@
 """How rare a number is among those that a view of a series had: a histogram with an exponential tail."""
 
 from math import log, log2
+from typing import Protocol
+
+import numpy as np
 
 from atalaia.algorithms.compiled import compiled, compiled_inline
-from atalaia.algorithms.memory.columns import BINS, EXCESS, TAIL, UNIT, WEIGHT, Columns
+from atalaia.algorithms.memory.columns import BINS, EXCESS, TAIL, UNIT, WEIGHT, SingleArray
+from atalaia.core.points import FloatArray
 
 FEW = 30.0
 """Fewer points say nothing about what is rare."""
@@ -20,10 +24,26 @@ _MOST_EXCESSES = 6.0
 _MEMORY = 15_000.0
 
 
+class Histograms(Protocol):
+    """Columns with a histogram for each view."""
+
+    @property
+    def counts(self) -> SingleArray:
+        """float32[m, views, `BINS`]."""
+        ...
+
+    @property
+    def tails(self) -> FloatArray:
+        """float64[m, views, 4]."""
+        ...
+
+
 @compiled_inline
 def _place(x: float) -> float:
     """Return in which bin a multiple of the unit is, with its fraction."""
-    return min(max((log2(max(x, 1e-9)) + _LOWEST) * _PER_OCTAVE, 0.0), BINS - 1e-6)
+    if not x > 1e-9:  # NaN neither, which as an index would lead out of the array
+        return 0.0
+    return min(max((log2(x) + _LOWEST) * _PER_OCTAVE, 0.0), BINS - 1e-6)
 
 
 @compiled_inline
@@ -33,7 +53,7 @@ def _edge(place: float) -> float:
 
 
 @compiled
-def evidence(c: Columns, row: int, view: int, x: float) -> float:
+def evidence(c: Histograms, row: int, view: int, x: float) -> float:
     """Return the negative logarithm of the share of points with at least `x`, 0 while it is unknown.
 
     Over the value that 5 % of the points exceed, excesses are taken for exponential.
@@ -56,7 +76,16 @@ def evidence(c: Columns, row: int, view: int, x: float) -> float:
 
 
 @compiled
-def remember(c: Columns, row: int, view: int, x: float) -> None:
+def reach(c: Histograms, row: int, view: int, said: float) -> float:
+    """Return the number that has so much evidence, NaN while it is unknown; `said` is that of 5 % or more."""
+    weight, unit, tail = c.tails[row, view, WEIGHT], c.tails[row, view, UNIT], c.tails[row, view, TAIL]
+    if weight < FEW or (unit > 0.0 and tail == 0.0):
+        return np.nan
+    return unit * (tail + c.tails[row, view, EXCESS] * max(said - _LOG_TAIL, 0.0))
+
+
+@compiled
+def remember(c: Histograms, row: int, view: int, x: float) -> None:
     """Let a view know of one more number; what is far in the tail counts as if it was nearer."""
     if c.tails[row, view, UNIT] == 0.0 and x > 0.0:
         c.tails[row, view, UNIT] = x
@@ -73,7 +102,7 @@ def remember(c: Columns, row: int, view: int, x: float) -> None:
 
 
 @compiled
-def measure_tail(c: Columns, row: int, view: int) -> None:
+def measure_tail(c: Histograms, row: int, view: int) -> None:
     """Find anew where the tail begins, and how far it reaches on average."""
     wanted, above, first = _TAIL_SHARE * c.tails[row, view, WEIGHT], 0.0, BINS - 1
     while first > 0 and above + c.counts[row, view, first] < wanted:

@@ -16,8 +16,8 @@ _REF = columns("job_id=job", "status", "status_url")
 Algorithm = Annotated[
     str | None,
     typer.Option(
-        help="statistical, robust_zscore, seasonal_profile, streaming, memory_bank, or auto, which lets the history"
-        " choose; by default the service's."
+        help="statistical, robust_zscore, seasonal_profile, streaming, memory_bank, lstm, autoencoder, or auto,"
+        " which lets the history choose; by default the service's."
     ),
 ]
 WindowHours = Annotated[float | None, typer.Option(help="Learn from the last so many hours.")]

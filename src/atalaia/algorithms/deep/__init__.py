@@ -1,0 +1,1 @@
+"""Small networks, one a series: PyTorch trains them, ONNX Runtime asks them."""
