@@ -18,7 +18,7 @@ def test_figures_come_as_one_object(service: "Service", tmp_path: Path) -> None:
     assert done.exit_code == 0, done.stderr
     told = json.loads(done.stdout)
     assert (told["protocol"], told["data"], told["series"]) == ("online", ["hosts"], 2)
-    assert [row["name"] for row in told["detectors"]] == ["fleet", "strong"]
+    assert [row["name"] for row in told["detectors"]] == ["fleet", "strong", "lstm", "autoencoder"]
     assert not service.requests
 
 
