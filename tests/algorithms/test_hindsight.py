@@ -14,7 +14,7 @@ def _wave(points: int = 3000) -> FloatArray:
     return np.sin(2 * np.pi * t / 50) + 0.05 * np.random.default_rng(1).normal(size=points)
 
 
-@pytest.mark.parametrize("kind", ["spike", "flat", "faster", "smooth"])
+@pytest.mark.parametrize("kind", ["spike", "flat", "faster"])
 def test_what_differs_from_all_else_is_strangest(kind: str) -> None:
     values, labels = _wave(), np.zeros(3000, np.bool_)
     t = np.arange(1500, 1560)
@@ -22,13 +22,9 @@ def test_what_differs_from_all_else_is_strangest(kind: str) -> None:
         "spike": np.where(t == 1530, 4.0, values[1500:1560]),
         "flat": np.zeros(60),
         "faster": np.sin(2 * np.pi * t / 25),
-        "smooth": np.sin(2 * np.pi * t / 50),
     }[kind]
     labels[1500:1560] = True
-    if kind == "smooth":  # only the noise is gone; it need not be found, but nothing may break
-        assert np.isfinite(hindsight(values)).all()
-    else:
-        assert vus_pr(hindsight(values), labels, period(values)) > 0.6
+    assert vus_pr(hindsight(values), labels, period(values)) > 0.6
 
 
 def test_scale_and_offset_do_not_matter() -> None:

@@ -5,27 +5,11 @@ import pytest
 
 from atalaia.algorithms.detectors.autoencoder import Autoencoder
 from atalaia.algorithms.models import FleetModel
-from atalaia.core.points import Group
-
-STEP_US = 60_000_000
-
-
-def wave(points, seed=0):
-    rng = np.random.default_rng(seed)
-    return 100.0 + 20.0 * np.sin(np.arange(points) / 6.0) + rng.normal(size=points)
-
-
-def times(points, first=0):
-    return 1_700_000_000_000_000 + STEP_US * np.arange(first, first + points, dtype=np.int64)
+from tests.algorithms.detectors.waves import after, trained_by, wave
 
 
 def trained(points=1500, **hyperparameters):
-    detector = Autoencoder(**hyperparameters)
-    return detector, detector.fit(Group.of([(times(points), wave(points))]))
-
-
-def after(detector, state, values, first=1500):
-    return detector.advance(state, np.zeros(len(values), np.int64), times(len(values), first), values)
+    return trained_by(Autoencoder(**hyperparameters), points)
 
 
 def test_a_wave_of_another_length_alarms_inside_the_band_and_the_sentence_says_why():

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 
 from atalaia.algorithms.detectors.memory_bank import MemoryBank
 from atalaia.algorithms.local_time import to_local
+from atalaia.algorithms.memory.columns import FILLED
 from atalaia.core.points import FloatArray, Group, IntArray
 
 _STEP_US = 300_000_000
@@ -168,3 +169,13 @@ def test_a_level_that_shifts_by_little_alarms() -> None:
     _, onsets, _ = _alarms(values, 10 * _DAY)
     assert len(onsets) >= 1
     assert 3 * _DAY + 60 <= onsets[0] < 3 * _DAY + 90
+
+
+def test_an_artefact_that_claims_more_windows_than_it_has_does_no_harm() -> None:
+    detector, times, values = MemoryBank(windows=125), _times(3 * _DAY), _days(3)
+    state = detector.fit(Group.of([(times[: 2 * _DAY], values[: 2 * _DAY])]))
+    honest = {name: array.copy() for name, array in state.items()}
+    state["marks"][0, FILLED] = 2**62
+    rows = np.zeros(_DAY, np.int64)
+    told = [detector.advance(s, rows, times[2 * _DAY :], values[2 * _DAY :]).scores.score for s in (honest, state)]
+    assert told[0].tobytes() == told[1].tobytes()

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from atalaia.algorithms.detectors.hyperparameters import choice, number, text
-from atalaia.algorithms.detectors.protocol import Advanced, Column, State
+from atalaia.algorithms.detectors.protocol import Advanced, Column, State, empty_state
 from atalaia.algorithms.detectors.spread import median_and_mad, usable
 from atalaia.algorithms.detectors.streaming import StreamingProfile
 from atalaia.algorithms.local_time import HOUR_US, to_local, zone_name
@@ -110,10 +110,7 @@ class MemoryBank:
 
     def empty(self, series: int) -> State:
         """Return the states of series that have no points yet."""
-        return {
-            name: np.zeros((series, *column.shape), np.dtype(column.dtype))
-            for name, column in self.layout().items()
-        }
+        return empty_state(self.layout(), series)
 
     def score(self, state: State, rows: IntArray, timestamps: IntArray, values: FloatArray) -> Scores:
         """Return the scores of points as the states stand, which stay as they are."""

@@ -40,6 +40,11 @@ class Column:
     is_new: bool = False
 
 
+def empty_state(layout: Mapping[str, Column], series: int) -> State:
+    """Return the state of `series` series of which nothing is known: zeros in every array."""
+    return {name: np.zeros((series, *column.shape), np.dtype(column.dtype)) for name, column in layout.items()}
+
+
 class Detector(Protocol):
     """Learns the usual values of many series at once, and says how far others are from them.
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from atalaia.algorithms.detectors.hyperparameters import choice, number, text
-from atalaia.algorithms.detectors.protocol import MAX_BYTES_PER_SERIES, Advanced, Column, State
+from atalaia.algorithms.detectors.protocol import MAX_BYTES_PER_SERIES, Advanced, Column, State, empty_state
 from atalaia.algorithms.detectors.spread import median_and_mad, usable
 from atalaia.algorithms.local_time import DAY_US, HOUR_US, to_local, zone_name
 from atalaia.algorithms.ordering import by_series
@@ -121,10 +121,7 @@ class StreamingProfile:
 
     def empty(self, series: int) -> State:
         """Return the states of series that have no points yet."""
-        return {
-            name: np.zeros((series, *column.shape), np.dtype(column.dtype))
-            for name, column in self.layout().items()
-        }
+        return empty_state(self.layout(), series)
 
     def score(self, state: State, rows: IntArray, timestamps: IntArray, values: FloatArray) -> Scores:
         """Return the scores of n points as the states stand, which stay as they are.

@@ -41,7 +41,8 @@ def bank_distances(c: Columns, row: int, z: float, sums: SingleArray, out: Float
     that share points with it are left out.
     """
     out[: len(LENGTHS)] = np.nan
-    filled, seen = c.marks[row, FILLED], c.marks[row, SEEN]
+    # What an artefact claims is not trusted: compiled loops do not look where they write.
+    filled, seen = min(c.marks[row, FILLED], c.bank.shape[2]), c.marks[row, SEEN]
     if filled < LEAST_WINDOWS or seen < LONGEST - 1:
         return
     sums[:filled] = 0.0
