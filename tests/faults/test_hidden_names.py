@@ -116,6 +116,8 @@ def test_notes_of_feedback_are_masked(place: Place, tmp_path: Path) -> None:
     spikes(place, "a", 1)
     (one,) = place.anomalies()
     with place.database.write() as session:
-        said = place.signals.give_feedback(session, one.anomaly_id, FeedbackKind.USEFUL, "ask ada@lovelace.example")
+        said, _ = place.signals.anomalies.give_feedback(
+            session, one.anomaly_id, FeedbackKind.USEFUL, "ask ada@lovelace.example"
+        )
     assert said.note == "ask ***"
     assert kept(tmp_path, "ada@lovelace") == []

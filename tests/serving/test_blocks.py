@@ -18,7 +18,7 @@ from atalaia.core.points import Group, IntArray
 from atalaia.core.scores import Source
 from atalaia.serving.blocks import Block, score_bands
 from atalaia.serving.cache import Loaded
-from atalaia.serving.routing import (
+from atalaia.serving.columns import (
     CHALLENGED,
     CHALLENGER,
     CHAMPION,
@@ -26,12 +26,10 @@ from atalaia.serving.routing import (
     NOT_LOADED,
     SCORED,
     STRANGE,
-    Routes,
-    change_to,
-    change_to_none,
     counts_of,
     slot_of,
 )
+from atalaia.serving.routing import Routes, change_to, change_to_none
 from atalaia.serving.streams import Streams
 from tests.serving.builders import MEAN, START_US, STD, fleet, model_of, series
 
@@ -215,3 +213,63 @@ def test_a_streaming_model_learns_only_where_it_may() -> None:
     for name, array in stream.model.state.items():
         np.testing.assert_array_equal(array, later.state[name])
     assert Scope.FLEET is stream.deployment.key.scope
+
+
+THRESHOLDS = np.array([1.0, 2.0, 0.7, 1.0, 3.0, 1.5, 0.5, 2.5])
+"""By number: of those of `IDS`, from 1 on."""
+
+
+def test_thresholds_that_were_moved_hold_for_every_model_and_every_way_to_ask() -> None:
+    own, routes = routes_to(PUMPS, FAN, OVENS), routes_to(PUMPS, FAN, OVENS)
+    routes.set_thresholds(THRESHOLDS)
+    rows, values = [0, 1, 3, 4, 5, 6], [51.0, 20.0, 57.0, 11.0, -30.0, -7.5]
+    before, after = block_of(own, rows, values), block_of(routes, rows, values)
+    by_row = THRESHOLDS[np.array(rows) + 1]
+    np.testing.assert_allclose(after.score * by_row, before.score)
+    np.testing.assert_allclose(after.raw(), before.score)
+    np.testing.assert_array_equal(after.alarm, after.score > 1.0)
+    told, untold = after.columns, before.columns
+    np.testing.assert_allclose(told.upper - told.expected, (untold.upper - untold.expected) * by_row)
+    for i in range(len(rows)):
+        why = after.explain(i)
+        assert (why.lower, why.upper) == pytest.approx((told.lower[i], told.upper[i]))
+    named = Block(
+        routes, routes.indexes_of(np.array(rows, np.int32) + 1), at(6), np.array(values), find, by_index=True
+    )
+    np.testing.assert_array_equal(named.score, after.score)
+
+
+def test_a_threshold_outlives_the_model_and_goes_back_to_the_last_bit() -> None:
+    routes = routes_to(PUMPS, FAN)
+    values = [53.0, 57.0, 11.0]
+    plain = block_of(routes, [0, 3, 1], values).score
+    routes.set_thresholds(THRESHOLDS)
+    moved = block_of(routes, [0, 3, 1], values).score
+    assert (moved < plain).any()
+    again = loaded(fleet("pumps"), model_of("a", "b"))
+    routes.swap([change_to(again.model, routes.add(again), CHAMPION, routes.indexes(["a", "b"]), np.arange(2))])
+    np.testing.assert_array_equal(block_of(routes, [0, 3, 1], values).score, moved)
+    routes.set_thresholds(np.ones(0))
+    np.testing.assert_array_equal(block_of(routes, [0, 3, 1], values).score, plain)
+
+
+def test_a_threshold_waits_for_a_series_that_no_model_holds_yet() -> None:
+    routes = Routes()
+    routes.set_thresholds(THRESHOLDS)
+    routes.indexes(["z"] * 5)
+    fresh = routes_to(PUMPS)
+    expected = block_of(fresh, [0], [53.0]).score / THRESHOLDS[1]
+    routes.swap([change_to(PUMPS.model, routes.add(PUMPS), CHAMPION, routes.indexes(["a", "b"]), np.arange(2))])
+    routes.number({"a": 1, "b": 4})
+    np.testing.assert_allclose(block_of(routes, [0], [53.0]).score, expected)
+    routes.reserve(5_000)
+    np.testing.assert_allclose(block_of(routes, [0], [53.0]).score, expected)
+
+
+def test_challengers_are_held_to_the_same_threshold() -> None:
+    challenger = loaded(fleet("pumps"), model_of("a", "b", mean=51.0), Stage.STAGING)
+    routes = routes_to(PUMPS, challengers=[challenger])
+    routes.set_thresholds(np.array([1.0, 100.0]))
+    block_of(routes, [0, 0, 0], [50.0, 70.0, 30.0])
+    counts = counts_of(routes.columns.cells)[0]
+    assert [counts[i] for i in (SCORED, STRANGE, CHALLENGED, DISAGREED)] == [3, 0, 3, 0]

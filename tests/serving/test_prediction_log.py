@@ -63,7 +63,7 @@ class Kept:
             return batch.names[i]
         numbers: NumberArray | None = batch.numbers
         assert numbers is not None
-        return self._place.serving.names_of(numbers[i : i + 1])[0]
+        return self._place.serving.models.routes.names_of(numbers[i : i + 1])[0]
 
 
 @pytest.fixture

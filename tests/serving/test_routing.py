@@ -13,21 +13,18 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from atalaia.core.models import Deployment, Stage
 from atalaia.core.scores import Source
 from atalaia.serving.cache import Loaded
-from atalaia.serving.routing import (
+from atalaia.serving.columns import (
     CHALLENGER,
     CHAMPION,
     NO_MODEL,
     NOT_LOADED,
-    Routes,
-    change_to,
-    change_to_none,
     counts_of,
     counts_of_versions,
-    gather_places,
     place_of,
     row_of,
     slot_of,
 )
+from atalaia.serving.routing import Routes, change_to, change_to_none, gather_places
 from tests.serving.builders import MEAN, STD, fleet, model_of
 
 

@@ -21,18 +21,18 @@ def loaded(*members: str, points: int = 200) -> Loaded:
 
 
 def test_an_answer_says_all_of_it() -> None:
-    strange = score_one(loaded("a", "b"), 1, "b", START_US, MEAN + 6 * STD)
+    strange = score_one(loaded("a", "b"), 1, 1.0, "b", START_US, MEAN + 6 * STD)
     assert (strange.is_anomaly, strange.score) == (True, pytest.approx(2.0))
     assert (strange.series_id, strange.value, strange.timestamp) == ("b", 62.0, from_us(START_US))
     assert (strange.model.model_id, strange.model.version, strange.stage) == ("fleet:pumps", "v1", "Production")
     assert (strange.source, strange.confidence) == (Source.MLFLOW, Confidence.HIGH)
     assert strange.explanation.expected == pytest.approx(MEAN)
     assert "above the expected 50" in strange.explanation.text
-    assert not score_one(loaded("a", "b"), 0, "a", START_US, MEAN).is_anomaly
+    assert not score_one(loaded("a", "b"), 0, 1.0, "a", START_US, MEAN).is_anomaly
 
 
 def test_a_series_that_was_hardly_learnt_is_answered_without_an_opinion() -> None:
-    answer = score_one(loaded("a", points=5), 0, "a", START_US, 99.0)
+    answer = score_one(loaded("a", points=5), 0, 1.0, "a", START_US, 99.0)
     assert (answer.score, answer.is_anomaly, answer.confidence) == (None, False, Confidence.LOW)
     assert answer.explanation.expected is None
 

@@ -30,6 +30,7 @@ from atalaia.signals.scoring import Scoring
 from atalaia.signals.service import Signals
 from atalaia.signals.settings import SignalsSettings
 from atalaia.signals.store.follower import FollowerRow
+from atalaia.signals.thresholds import Thresholds
 from tests.kit.fakes import PATIENCE_S
 
 START_S = 1_700_000_000
@@ -45,6 +46,9 @@ class PlainBlock:
     score: FloatArray
     alarm: NDArray[np.bool_]
     values: FloatArray
+
+    def raw(self) -> FloatArray:
+        return np.where(np.isnan(self.score), np.nan, np.abs(self.values) / THRESHOLD)
 
     def explain(self, index: int) -> Explanation:
         return Explanation(0.0, -THRESHOLD, THRESHOLD, "level", f"{self.values[index]:g} is far from 0")
@@ -69,12 +73,14 @@ class ThresholdScorer:
     blocks: list[list[int]] = field(default_factory=list)
     replayed: list[list[int]] = field(default_factory=list)
     restored: list[list[str]] = field(default_factory=list)
+    thresholds: FloatArray = field(default_factory=lambda: np.ones(0))
 
     def watch_block(
         self, numbers: NumberArray, timestamps: IntArray, values: FloatArray, *, replayed: bool = False
     ) -> Any:
         (self.replayed if replayed else self.blocks).append(numbers.tolist())
         score = np.abs(values) / THRESHOLD
+        score /= np.append(self.thresholds, np.ones(int(numbers.max(initial=0)) + 1))[numbers]
         score[np.isin(numbers, list(self.strangers))] = np.nan
         return PlainBlock(score, score > 1.0, values)
 
@@ -86,6 +92,9 @@ class ThresholdScorer:
 
     def restore(self, states: Mapping[str, Callable[[], bytes]]) -> None:
         self.restored.append(sorted(states))
+
+    def set_thresholds(self, thresholds: FloatArray) -> None:
+        self.thresholds = thresholds
 
 
 @dataclass
@@ -127,7 +136,9 @@ class Place:
         database, settings = database or self.database, self.signals.settings
         past = History(database, self.blobs, settings)
         memory = memory or Memory(database, self.blobs)
-        return Scoring(database, self.outbox, scorer or self.scorer, memory, past, settings, self.telemetry)
+        scorer = scorer or self.scorer
+        thresholds = Thresholds(database, scorer, settings)
+        return Scoring(database, self.outbox, scorer, memory, past, thresholds, settings, self.telemetry)
 
     def begin_again(self, scorer: Any = None) -> None:
         """Let the process die, and another one take its place; what was only in memory is gone."""
@@ -142,7 +153,7 @@ class Place:
         """Return the anomalies that people see, newest first."""
         wanted: dict[str, Any] = {**NO_FILTER, "cursor": None, "limit": 1000, **filters}
         with self.database.read() as session:
-            return self.signals.list_anomalies(session, **wanted)[0]
+            return self.signals.anomalies.page(session, **wanted)[0]
 
     def series(self, series_id: str) -> Any:
         with self.database.read() as session:

@@ -12,6 +12,7 @@ from atalaia.kit.web.middleware import Front
 from atalaia.kit.web.problems import install_problems
 from atalaia.signals.api import anomalies_router, catalogue_router, points_router
 from atalaia.signals.doors import PointDoors
+from atalaia.signals.threshold_api import thresholds_router
 from tests.signals.builders import Place
 
 
@@ -38,7 +39,7 @@ def app_of(
     doors, written = PointDoors(place.signals), write_door(place, **limits)
     app.include_router(points_router(place.signals, doors))
     app.include_router(write_router(written))
-    for router in (catalogue_router, anomalies_router):
+    for router in (catalogue_router, anomalies_router, thresholds_router):
         app.include_router(router(place.signals))
     for router in routers:
         app.include_router(router)

@@ -175,7 +175,7 @@ class Plant:
     def alarms(self) -> list[Any]:
         with self.atalaia.database.read() as session:
             filters: dict[str, Any] = dict.fromkeys(("series_id", "from_us", "to_us", "state", "cursor"))
-            seen, _ = self.atalaia.signals.list_anomalies(session, **filters, limit=100)
+            seen, _ = self.atalaia.signals.anomalies.page(session, **filters, limit=100)
         return [(a.series_id, a.state, a.opened_at, a.last_at, a.points, a.seen, a.peak_score) for a in seen]
 
     def store(self) -> None:

@@ -58,6 +58,9 @@ class OneModelBlock:
         self.trained, self.scores, self.values = model, scores, values
         self.score, self.alarm = scores.score, scores.score > 1.0
 
+    def raw(self):
+        return self.score
+
     def explain(self, index):
         return self.trained.explain(self.scores, index, float(self.values[index]))
 

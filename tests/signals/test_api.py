@@ -350,7 +350,7 @@ def test_feedback_is_given_once_for_each_key(place, client):
     assert (first["kind"], first["note"]) == ("useful", "worn")
     assert ok(client.post(url, body={"kind": "useful", "note": "worn"}, headers=keyed), 201) == first
     shown = ok(client.get(f"/api/v1/anomalies/{one['anomaly_id']}"))["feedback"]
-    assert shown == [first]
+    assert shown == [{**first, "threshold_change": None}]
     assert refused(client.post(url, body={"kind": "great"}), 422, "invalid_request") == ["/kind"]
     assert refused(client.post(url, body={"kind": "noise", "note": "x" * 4001}), 422, "invalid_request") == [
         "/note"

@@ -56,7 +56,7 @@ def test_points_anomalies_and_what_was_said_go_and_others_stay(place: Place) -> 
     spikes(place, "b", 2)
     (mine,) = place.anomalies(series_id="a")
     with place.database.write() as session:
-        place.signals.give_feedback(session, mine.anomaly_id, FeedbackKind.USEFUL, "said")
+        place.signals.anomalies.give_feedback(session, mine.anomaly_id, FeedbackKind.USEFUL, "said")
         place.signals.label(session, "a", {"user": "ada"})
         place.signals.catalogue.set_fleet(session, "alone", ["a"])
     kept, count = values(place, "b"), len(place.anomalies())

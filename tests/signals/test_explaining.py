@@ -33,7 +33,7 @@ class PlainJudge:
     def __init__(self, fault=None, *, knows=True):
         self.fault, self.knows, self.asked = fault, knows, []
 
-    def judge(self, series_id, fleet_id, timestamps, values, learn):
+    def judge(self, series_id, fleet_id, timestamps, values, learn, threshold):
         self.asked.append((series_id, fleet_id, len(values), learn))
         if self.fault:
             raise self.fault
@@ -66,7 +66,7 @@ def label(place, series_id, **labels):
 
 def judge_as(place, anomaly_id, kind):
     with place.database.write() as session:
-        place.signals.give_feedback(session, anomaly_id, FeedbackKind(kind), "")
+        place.signals.anomalies.give_feedback(session, anomaly_id, FeedbackKind(kind), "")
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from atalaia.core.clock import from_us
 from atalaia.core.errors import Invalid, Missing
 from atalaia.core.facts import FeedbackGiven
 from atalaia.signals import service as module
+from atalaia.signals.store import anomalies as store
 from atalaia.signals.store.history import TailPointsRow, TailRow
 from tests.signals.builders import NO_FILTER, us
 
@@ -169,7 +170,7 @@ def test_anomalies_are_listed_newest_first_page_by_page(open_place, limit):
     place = open_place(close_after_points=1)
     spikes(place, "a", 1, 3, 5)
     spikes(place, "b", 1, 3)
-    read = in_session(place, place.signals.list_anomalies, **NO_FILTER)
+    read = in_session(place, place.signals.anomalies.page, **NO_FILTER)
     found = [one for page in pages(read, limit) for one in page]
     assert [one.opened_at for one in found] == sorted((one.opened_at for one in found), reverse=True)
     assert len({one.anomaly_id for one in found}) == len(found) == 5
@@ -224,10 +225,10 @@ def test_feedback_is_kept_told_and_shown(place):
     (one,) = place.anomalies()
     for kind, note in ((FeedbackKind.USEFUL, "the bearing"), (FeedbackKind.NOISE, "")):
         with place.database.write() as session:
-            said = place.signals.give_feedback(session, one.anomaly_id, kind, note)
+            said, _ = place.signals.anomalies.give_feedback(session, one.anomaly_id, kind, note)
         assert (said.kind, said.note) == (kind, note)
     with place.database.read() as session:
-        shown = place.signals.anomaly(session, one.anomaly_id)
+        shown = place.signals.anomalies.get(session, one.anomaly_id)
     assert [(said.kind.value, said.note) for said in shown.feedback] == [("useful", "the bearing"), ("noise", "")]
     assert place.anomalies() == [shown]
     assert place.told[-2:] == [FeedbackGiven(one.anomaly_id, "a", kind) for kind in ("useful", "noise")]
@@ -239,14 +240,14 @@ def test_what_people_said_is_handed_to_others_by_series_and_time(open_place):
     spikes(place, "b", 1)
     for one in place.anomalies():
         with place.database.write() as session:
-            place.signals.give_feedback(session, one.anomaly_id, FeedbackKind.USEFUL, "")
+            place.signals.anomalies.give_feedback(session, one.anomaly_id, FeedbackKind.USEFUL, "")
     spikes(place, "a", 7)  # nobody said anything of it
-    told = place.signals.judged(["a", "never seen"], us(0), us(10 * MINUTE))
+    told = place.signals.anomalies.judged(["a", "never seen"], us(0), us(10 * MINUTE))
     assert [one.opened_at for one in told] == [from_us(us(minute * MINUTE)) for minute in (1, 3, 5)]
     assert all(one.feedback[-1].kind is FeedbackKind.USEFUL for one in told)
-    within = place.signals.judged(["a", "b"], us(3 * MINUTE), us(5 * MINUTE))
+    within = place.signals.anomalies.judged(["a", "b"], us(3 * MINUTE), us(5 * MINUTE))
     assert [one.series_id for one in within] == ["a"]
-    assert place.signals.judged([], us(0), us(9)) == []
+    assert place.signals.anomalies.judged([], us(0), us(9)) == []
 
 
 def test_an_anomaly_that_nobody_sees_yet_is_missing(open_place):
@@ -254,13 +255,13 @@ def test_an_anomaly_that_nobody_sees_yet_is_missing(open_place):
     place.send(("a", 0, 99.0))
     place.drain()
     with place.database.read() as session:
-        (pending,) = session.query(module.anomalies.AnomalyRow).all()
+        (pending,) = session.query(store.AnomalyRow).all()
     for anomaly_id in (pending.id, "anm_0", ""):
         with place.database.write() as session:
             with pytest.raises(Missing):
-                place.signals.anomaly(session, anomaly_id)
+                place.signals.anomalies.get(session, anomaly_id)
             with pytest.raises(Missing):
-                place.signals.give_feedback(session, anomaly_id, FeedbackKind.NOISE, "")
+                place.signals.anomalies.give_feedback(session, anomaly_id, FeedbackKind.NOISE, "")
 
 
 # points

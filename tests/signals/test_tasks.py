@@ -149,7 +149,7 @@ def test_closed_anomalies_and_what_was_said_of_them_stay_as_long_as_is_set(tmp_p
         closed = [one for one in place.anomalies() if one.state == AnomalyState.CLOSED]
         assert closed
         with place.database.write() as session:
-            place.signals.give_feedback(session, closed[0].anomaly_id, FeedbackKind.NOISE, "")
+            place.signals.anomalies.give_feedback(session, closed[0].anomaly_id, FeedbackKind.NOISE, "")
         with place.database.write() as session:
             assert anomalies.forget(session, 1) == 0
             assert anomalies.forget(session, 1 << 62) == len(closed)

@@ -100,7 +100,7 @@ class Atalaia:
             self.blobs,
             self.outbox,
             self.signals,
-            self.signals,
+            self.signals.anomalies,
             self.registry,
             self.serving,
             settings.lifecycle,
@@ -194,7 +194,7 @@ class Atalaia:
             self.blobs,
             self.settings.audit,
             self.telemetry,
-            names_of=lambda numbers: self.serving.names_of(numbers),
+            names_of=lambda numbers: self.serving.models.routes.names_of(numbers),
             forward=self.events.take if self.settings.serving.log_predictions else None,
         )
 

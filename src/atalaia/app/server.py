@@ -45,6 +45,7 @@ from atalaia.signals import api as signals_api
 from atalaia.signals.doors import PointDoors
 from atalaia.signals.explanation_api import explanations_router
 from atalaia.signals.schemas import PointColumns, PointNumbers, PointRows
+from atalaia.signals.threshold_api import thresholds_router
 
 _NOT_SEEN_BY_FASTAPI = (
     PointRows,
@@ -207,6 +208,7 @@ def _control_plane(atalaia: Atalaia) -> list[APIRouter]:
         signals_api.catalogue_router(atalaia.signals),
         signals_api.anomalies_router(atalaia.signals),
         explanations_router(atalaia.explaining),
+        thresholds_router(atalaia.signals),
         jobs_router(*jobs, "/api/v1/training/jobs", (TRAINING,)),
         jobs_router(*jobs, "/api/v1/jobs"),
         audit_router(atalaia.database),

@@ -11,6 +11,8 @@ PROBLEMS: dict[str, tuple[Kind, str]] = {
     "unknown_series": (Kind.MISSING, "No point of this series was ever received."),
     "unknown_fleet": (Kind.MISSING, "No fleet has this id."),
     "unknown_anomaly": (Kind.MISSING, "No anomaly has this id."),
+    "unknown_change": (Kind.MISSING, "The threshold of the series has no such change."),
+    "no_budget": (Kind.MISSING, "The fleet has no budget of false alarms."),
     "unknown_job": (Kind.MISSING, "No job has this id."),
     "unknown_model": (Kind.MISSING, "Nothing was ever trained for this series or fleet."),
     "unknown_wave": (Kind.MISSING, "No wave of trainings has this id."),
@@ -36,6 +38,7 @@ PROBLEMS: dict[str, tuple[Kind, str]] = {
     "other_database": (Kind.CONFLICT, "The backup is of the other kind of database."),
     "site_not_empty": (Kind.CONFLICT, "There is a site already where a backup should be restored."),
     "site_runs": (Kind.CONFLICT, "The service still runs where a backup should be restored."),
+    "already_undone": (Kind.CONFLICT, "The change was taken back before."),
     "job_finished": (Kind.CONFLICT, "The job has already ended; there is nothing to cancel."),
     # input that cannot be accepted
     "invalid_request": (Kind.INVALID, "The request does not have the documented form."),

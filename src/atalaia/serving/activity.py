@@ -11,17 +11,17 @@ from atalaia.core.points import IntArray
 from atalaia.kit.database import Database
 from atalaia.kit.telemetry import OTHERS
 from atalaia.serving import store
-from atalaia.serving.routing import (
+from atalaia.serving.columns import (
     CHALLENGED,
     CHALLENGER,
     DISAGREED,
     SCORED,
     STRANGE,
-    Routes,
     counts_of,
     counts_of_versions,
     slot_of,
 )
+from atalaia.serving.routing import Routes
 from atalaia.serving.scoring import FALLBACK
 
 _LATELY_US = 7 * 24 * store.HOUR_US

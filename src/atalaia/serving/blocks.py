@@ -12,18 +12,10 @@ from atalaia.algorithms.detectors.bands import judge_one
 from atalaia.core.points import FloatArray, IntArray, NumberArray
 from atalaia.core.scores import THRESHOLD, Explanation, ModelRef, Scores
 from atalaia.serving.cache import Loaded
-from atalaia.serving.routing import (
-    CHALLENGER,
-    COUNTS,
-    NO_MODEL,
-    NOT_LOADED,
-    PLACE,
-    Routes,
-    place_of,
-    row_of,
-    slot_of,
-)
+from atalaia.serving.columns import CHALLENGER, COUNTS, NO_MODEL, NOT_LOADED, PLACE, place_of, row_of, slot_of
+from atalaia.serving.routing import Routes
 from atalaia.serving.streams import Streams
+from atalaia.serving.thresholds import alarm_under, moved, moved_one
 
 _OWN_SLOTS = 1 << 30
 """Slots from here on belong to one block alone."""
@@ -78,6 +70,7 @@ class Block:
         self._numbers, self._timestamps, self._values = numbers, timestamps, values
         self._streams = streams
         self._counted = counted
+        self._thresholds = routes.thresholds
         self._told: dict[int, tuple[IntArray, Scores]] = {}
         self.score, self.places = np.empty(n), np.empty(n, np.int64)
         waiting = np.empty(n, np.int64)
@@ -100,7 +93,8 @@ class Block:
             bands = self._models[slot].model.bands  # not those of the columns: these may be of a later version
             if bands is not None:
                 rows = row_of(self.places[points])
-                expected[points], allowed[points] = bands[0][rows], bands[1][rows]
+                expected[points] = bands[0][rows]
+                allowed[points] = bands[1][rows] * self._threshold_of(points)
         part = np.zeros(len(self), np.int16)
         scores = Scores(self.score, expected, expected - allowed, expected + allowed, part)
         for points, told in self._told.values():
@@ -116,7 +110,16 @@ class Block:
         place = int(np.searchsorted(points, index))
         if scores is not None and place < len(points) and points[place] == index:
             return loaded.model.explain(scores, place, value)  # as it was then: the model may have learnt since
-        return loaded.model.explain_one(value, *loaded.model.score_one(row, int(self._timestamps[index]), value))
+        said = loaded.model.score_one(row, int(self._timestamps[index]), value)
+        threshold = self._threshold_of(np.array([index])).item(0)
+        return loaded.model.explain_one(value, *moved_one(said, value, threshold))
+
+    def raw(self) -> FloatArray:
+        """Return the scores in parts of the models' own thresholds, float64[n]."""
+        known = np.flatnonzero(self.places >= 0)
+        scores = self.score.copy()
+        scores[known] *= self._threshold_of(known)
+        return scores
 
     def model(self, index: int) -> ModelRef:
         """Say which model scored point `index`."""
@@ -188,11 +191,17 @@ class Block:
     def _ask(self, slot: int, places: IntArray, points: IntArray) -> tuple[Scores, NDArray[np.bool_]]:
         loaded = self._models[slot]
         at = (row_of(places[points]), self._timestamps[points], self._values[points])
+        thresholds = self._threshold_of(points)
         if self._streams is not None and loaded.is_streaming and self._streams.has_caught_up(loaded):
             told = self._streams.advance(loaded, *at)
-            return told.scores, told.alarm
-        scores = loaded.model.score(*at)
+            scores = moved(told.scores, at[2], thresholds)
+            return scores, alarm_under(told.alarm, scores.score > THRESHOLD, thresholds)
+        scores = moved(loaded.model.score(*at), at[2], thresholds)
         return scores, scores.score > THRESHOLD
+
+    def _threshold_of(self, points: IntArray) -> FloatArray:
+        """Return the thresholds in force for points of series that have a model."""
+        return self._thresholds[self._columns.by_number[self._numbers[points]]]
 
 
 def by_slot(places: IntArray, points: IntArray) -> Iterator[tuple[int, IntArray]]:

@@ -7,9 +7,10 @@ from atalaia.algorithms.explaining.replaying import replay
 from atalaia.core.errors import Unavailable
 from atalaia.core.models import Deployment, ModelKey, Scope, Stage
 from atalaia.core.points import FloatArray, IntArray
-from atalaia.core.scores import Confidence, Explanation, ModelRef
+from atalaia.core.scores import THRESHOLD, Confidence, Explanation, ModelRef
 from atalaia.serving.cache import Loaded
 from atalaia.serving.loading import Models
+from atalaia.serving.thresholds import alarm_under, moved
 
 
 class Judged:
@@ -29,12 +30,16 @@ class Judged:
         Whether the newest alarm has lasted for so long that it is learnt as the new normal.
     """
 
-    def __init__(self, loaded: Loaded, row: int, at: tuple[IntArray, FloatArray], learn: int) -> None:
+    def __init__(
+        self, loaded: Loaded, row: int, at: tuple[IntArray, FloatArray], learn: int, threshold: float
+    ) -> None:
         model = loaded.model
         self._model, self._values = model, at[1]
         self._told = replay(model, row, *at, learn)
-        self.score: FloatArray = self._told.scores.score
-        self.alarm: NDArray[np.bool_] = self._told.alarm
+        self._scores = moved(self._told.scores, at[1], np.full(len(at[1]), threshold))
+        self.score: FloatArray = self._scores.score
+        is_over = self.score > THRESHOLD
+        self.alarm: NDArray[np.bool_] = alarm_under(self._told.alarm, is_over, np.full(len(is_over), threshold))
         self.model: ModelRef = loaded.ref
         self.confidence: Confidence = model.confidence(row)
         self.learnt = int(model.state["points"][row])
@@ -44,7 +49,7 @@ class Judged:
 
     def explain(self, index: int) -> Explanation:
         """Say why point `index` has its score."""
-        return self._model.explain(self._told.scores, index, float(self._values[index]))
+        return self._model.explain(self._scores, index, float(self._values[index]))
 
 
 class Judge:
@@ -54,7 +59,13 @@ class Judge:
         self._models = models
 
     def judge(
-        self, series_id: str, fleet_id: str | None, timestamps: IntArray, values: FloatArray, learn: int
+        self,
+        series_id: str,
+        fleet_id: str | None,
+        timestamps: IntArray,
+        values: FloatArray,
+        learn: int,
+        threshold: float,
     ) -> Judged | None:
         """Return what the model in Production says of points of a series in order of time; None without one.
 
@@ -62,6 +73,8 @@ class Judge:
         ----------
         learn
             A model that learns as it goes learns so many of the points before it is asked.
+        threshold
+            The one in force, in parts of the model's own.
 
         Raises
         ------
@@ -69,7 +82,7 @@ class Judge:
             ``model_not_loaded`` when there is one that cannot be loaded.
         """
         found = self._models.find(series_id) or self._loaded(series_id, fleet_id)
-        return None if found is None else Judged(*found, (timestamps, values), learn)
+        return None if found is None else Judged(*found, (timestamps, values), learn, threshold)
 
     def _loaded(self, series_id: str, fleet_id: str | None) -> tuple[Loaded, int] | None:
         """Load a model for this question alone: processes that only answer the API serve none."""

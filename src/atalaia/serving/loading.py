@@ -19,18 +19,9 @@ from atalaia.core.models import Deployment, ModelKey, Scope, Stage
 from atalaia.core.points import IntArray
 from atalaia.serving.artefacts import Artefacts
 from atalaia.serving.cache import Loaded, ModelCache
+from atalaia.serving.columns import CHALLENGER, CHAMPION, NO_MODEL, NOT_LOADED, slot_of
 from atalaia.serving.ports import Catalogue, Deployments
-from atalaia.serving.routing import (
-    CHALLENGER,
-    CHAMPION,
-    NO_MODEL,
-    NOT_LOADED,
-    Change,
-    Routes,
-    change_to,
-    change_to_none,
-    slot_of,
-)
+from atalaia.serving.routing import Change, Routes, change_to, change_to_none
 from atalaia.serving.settings import ServingSettings
 from atalaia.serving.streams import Streams
 

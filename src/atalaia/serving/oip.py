@@ -142,7 +142,7 @@ class InferenceDoors:
                 score, ref = self._serving.score_point_now(series_id, timestamp, value)
             elif number is not None:
                 score, ref = self._serving.score_number_now(number, timestamp, value)
-                series_id = self._serving.name_of(number) or f"#{number}"
+                series_id = self._serving.models.routes.names_of(np.array([number]))[0] or f"#{number}"
             else:
                 return None
             return None if score is None else _Scored(score, series_id, ref, None)
@@ -276,7 +276,7 @@ class InferenceDoors:
         names = asked.names
         if names is None:
             assert asked.numbers is not None, "one of both is there"
-            names = self._serving.names_of(asked.numbers)
+            names = self._serving.models.routes.names_of(asked.numbers)
         rows = [model.row_of(name) for name in names]
         if None in rows:
             place = rows.index(None)

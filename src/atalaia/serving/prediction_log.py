@@ -18,7 +18,7 @@ from atalaia.kit.logs import EventLog
 from atalaia.kit.tracing import traced_as
 from atalaia.kit.web.doors import Call
 from atalaia.serving.blocks import Block
-from atalaia.serving.routing import slot_of
+from atalaia.serving.columns import slot_of
 
 _MOST_SLOTS = 1 << 20
 _NOBODY = ModelRef("", "", "")

@@ -6,11 +6,9 @@ loaded and at which row; and how many points they scored. Whoever scores reads t
 and whoever promotes changes them in one: both hold the GIL, so that nobody ever sees half of two versions.
 """
 
-import mmap
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,35 +18,23 @@ from atalaia.algorithms.models import FleetModel
 from atalaia.core.models import ModelKey
 from atalaia.core.points import FloatArray, IntArray, NumberArray
 from atalaia.serving.cache import Loaded
+from atalaia.serving.columns import (
+    CHALLENGER,
+    CHAMPION,
+    COUNTS,
+    NO_MODEL,
+    NOT_LOADED,
+    PLACE,
+    Columns,
+    Room,
+    place_of,
+    row_of,
+    slot_of,
+)
 
-CHAMPION, CHALLENGER = 0, 1
-NO_MODEL = -1
-NOT_LOADED = -2
-"""There is a model in Production, but it is not in memory."""
-_ROW_BITS = 32
-_ROW_MASK = (1 << _ROW_BITS) - 1
 _LEAST = 1024
-_LINE = 64
 _RESERVED = 1 << 22
 """Series for which addresses are set aside at once: 256 MiB, of which memory is taken as series come."""
-_HUGE_FROM = 1 << 22
-"""Bytes from which huge pages are worth it: one alone holds 32,768 series."""
-_Place = TypeVar("_Place", int, IntArray)
-
-
-def place_of(slot: int, row: _Place) -> _Place:
-    """Return the place of a row of the model in a slot."""
-    return (slot << _ROW_BITS) | row
-
-
-def slot_of(place: _Place) -> _Place:
-    """Return the slot of a place; below 0 for no model."""
-    return place >> _ROW_BITS
-
-
-def row_of(place: _Place) -> _Place:
-    """Return the row of a place."""
-    return place & _ROW_MASK
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,105 +63,6 @@ class Change:
     version: int = 0
 
 
-class Columns:
-    """What is known of each series, by its index, in one row of 64 bytes: a series is one line of the processor's
-    cache.
-
-    Whoever needs several of these takes them together, from one object.
-
-    Attributes
-    ----------
-    bands
-        float64[m, 8], the first four: expected value and allowed deviation of champion and challenger; NaN where
-        they depend on the time, or nothing was learnt.
-    cells
-        int64[m, 8], the same memory. The fifth and sixth are the places of champion and challenger: slot << 32 |
-        row, or `NO_MODEL` or `NOT_LOADED`; the last two are counts, see `counts_of`.
-    begun
-        int64[m, 2], what the two cells of counts were when the version of the champion, or for the second that of
-        the challenger, last changed.
-    versions
-        int32[m, 2], which versions these are, see `Routes.numbered`.
-    by_number
-        int32[k], the index of the series with that number, -1 for none.
-    """
-
-    __slots__ = ("bands", "begun", "by_number", "cells", "versions")
-
-    def __init__(
-        self, cells: NDArray[np.int64], begun: NDArray[np.int64], versions: NumberArray, by_number: NumberArray
-    ) -> None:
-        self.cells = cells
-        self.bands: FloatArray = cells.view(np.float64)
-        self.begun = begun
-        self.versions = versions
-        self.by_number = by_number
-
-    def __len__(self) -> int:
-        return len(self.cells)
-
-    def places(self, side: int) -> NDArray[np.int64]:
-        """int64[m], the places of champions or challengers."""
-        return self.cells[:, PLACE + side]
-
-    def with_numbers(self, by_number: NumberArray) -> "Columns":
-        """Return the same columns, in the same memory, with other numbers."""
-        return Columns(self.cells, self.begun, self.versions, by_number)
-
-    def grown(self, cells: NDArray[np.int64]) -> "Columns":
-        """Return the same columns with more cells, of which those that are there already are the first."""
-        begun, versions = np.zeros((len(cells), 2), np.int64), np.zeros((len(cells), 2), np.int32)
-        begun[: len(self)], versions[: len(self)] = self.begun, self.versions
-        return Columns(cells, begun, versions, self.by_number)
-
-
-PLACE, COUNTS = 4, 6
-"""Where in a row of `Columns.cells` the places and the counts begin."""
-SCORED, STRANGE, CHALLENGED, DISAGREED = range(4)
-"""Columns of `counts_of`."""
-
-
-def counts_of(cells: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return what was counted since the start, int64[m, 4].
-
-    That is the points that the champion scored, those of them over the threshold, those that the challenger scored
-    too, and those on which the two disagree; two counts of 32 bits lie in one cell.
-    """
-    packed = cells[:, COUNTS:]
-    counts = np.empty((len(packed), 4), np.int64)
-    counts[:, [SCORED, CHALLENGED]] = packed & _ROW_MASK
-    counts[:, [STRANGE, DISAGREED]] = packed >> _ROW_BITS
-    return counts
-
-
-def counts_of_versions(columns: Columns) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return what `counts_of` does, since the champion, or the challenger, has its version; and the champion's."""
-    counts = np.empty((len(columns), 4), np.int64)
-    _count_since(columns.cells, columns.begun, counts)
-    return counts, columns.versions[:, CHAMPION].astype(np.int64)
-
-
-class _Room:
-    """Memory for the cells of many series, whose rows are lines of the cache; what is not opened yet costs nothing.
-
-    `np.empty` would set it aside as well, but ask for huge pages, so that the first row costs 2 MiB.
-    """
-
-    def __init__(self, series: int) -> None:
-        self._memory = mmap.mmap(-1, series * _LINE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        self.cells: NDArray[np.int64] = np.frombuffer(self._memory, np.int64).reshape(series, 8)
-
-    def opened(self, start: int, end: int) -> NDArray[np.int64]:
-        """Return the cells before `end`; those from `start` on point nowhere."""
-        if end * _LINE >= _HUGE_FROM and hasattr(mmap, "MADV_HUGEPAGE"):  # it is Linux
-            self._memory.madvise(mmap.MADV_HUGEPAGE, 0, end * _LINE)
-        fresh = self.cells[start:end]
-        fresh.view(np.float64)[:, :PLACE] = np.nan
-        fresh[:, PLACE:COUNTS] = NO_MODEL
-        fresh[:, COUNTS:] = 0
-        return self.cells[:end]
-
-
 class Routes:
     """The columns, and the loaded models that they point to.
 
@@ -189,7 +76,11 @@ class Routes:
         self.names: list[str] = []
         self.models: dict[int, Loaded] = {}
         self.swaps = np.zeros(1, np.int64)
-        self._room = _Room(_RESERVED)
+        self.thresholds: FloatArray = np.ones(_LEAST)
+        """By index: the threshold in force, in parts of that of the model that answers."""
+        self._by_number: FloatArray = np.ones(0)
+        self._allowed = np.full((_LEAST, 2), np.nan)
+        self._room = Room(_RESERVED)
         cells, begun = self._room.opened(0, _LEAST), np.zeros((_LEAST, 2), np.int64)
         versions = np.zeros((_LEAST, 2), np.int32)
         self.columns: Columns = Columns(cells, begun, versions, np.full(_LEAST, -1, np.int32))
@@ -212,6 +103,16 @@ class Routes:
                 known.update({name: start + i for i, name in enumerate(fresh)})
             return np.fromiter((known[s] for s in series_ids), np.int64, len(series_ids))
 
+    def indexes_of(self, numbers: NumberArray) -> NumberArray:
+        """Return the index of each series by its number, -1 where no model holds it."""
+        by_number = self.columns.by_number
+        known = (numbers >= 0) & (numbers < len(by_number))
+        return np.where(known, by_number[np.where(known, numbers, 0)], -1).astype(np.int32)
+
+    def names_of(self, numbers: NumberArray) -> list[str]:
+        """Return the id of each series by its number, an empty text where no model holds it."""
+        return [self.names[index] if index >= 0 else "" for index in self.indexes_of(numbers).tolist()]
+
     def reserve(self, series: int) -> None:
         """Make room for so many further series at once."""
         with self._lock:
@@ -229,12 +130,26 @@ class Routes:
             by_number[: len(old)] = old
             by_number[wanted] = indexes
             self.columns = self.columns.with_numbers(by_number)
+            self.set_thresholds(self._by_number)
 
     def renumber(self, numbers: Mapping[str, int]) -> None:
         """Learn by which numbers series are known, and forget all other numbers."""
         with self._lock:
             self.columns = self.columns.with_numbers(np.full_like(self.columns.by_number, -1))
             self.number(numbers)
+
+    def set_thresholds(self, by_number: FloatArray) -> None:
+        """Set the thresholds in force, by number; those of all other series are 1.0."""
+        with self._lock:
+            self._by_number = by_number
+            if not len(by_number) and bool((self.thresholds == 1.0).all()):
+                return
+            indexes = self.columns.by_number[: len(by_number)]
+            known = np.flatnonzero(indexes >= 0)
+            fresh = np.ones(len(self.columns))
+            fresh[indexes[known]] = by_number[known]
+            self.thresholds = fresh
+            _widen(self.columns.bands, self._allowed, fresh)
 
     def numbered(self, key: ModelKey, version: int) -> int:
         """Return the number by which `Columns.versions` knows a version of a model."""
@@ -278,6 +193,8 @@ class Routes:
                 self.swaps,
                 columns.cells,
                 columns.bands,
+                self._allowed,
+                self.thresholds,
                 columns.begun,
                 columns.versions,
                 sides,
@@ -327,8 +244,10 @@ class Routes:
         if series <= now:
             return
         series = max(now + now // 8, series)
+        self.thresholds = np.append(self.thresholds, np.ones(series - now))  # before the columns: indexes reach it
+        self._allowed = np.append(self._allowed, np.full((series - now, 2), np.nan), axis=0)
         if series > len(self._room.cells):
-            before, self._room = self._room, _Room(2 * series)
+            before, self._room = self._room, Room(2 * series)
             self._room.cells[:now] = before.cells[:now]
         self.columns = self.columns.grown(self._room.opened(now, series))
 
@@ -364,19 +283,12 @@ def gather_places(
 
 
 @compiled
-def _count_since(cells: NDArray[np.int64], begun: NDArray[np.int64], counts: NDArray[np.int64]) -> None:
-    for i in range(len(cells)):
-        for side in range(2):
-            now, then = cells[i, COUNTS + side], begun[i, side]
-            counts[i, 2 * side] = (now & _ROW_MASK) - (then & _ROW_MASK)
-            counts[i, 2 * side + 1] = (now >> _ROW_BITS) - (then >> _ROW_BITS)
-
-
-@compiled
 def _swap(
     swaps: IntArray,
     cells: NDArray[np.int64],
     bands: FloatArray,
+    own: FloatArray,
+    thresholds: FloatArray,
     begun: NDArray[np.int64],
     serving: NumberArray,
     sides: IntArray,
@@ -396,4 +308,12 @@ def _swap(
                 begun[index, 0] = cells[index, COUNTS]
         cells[index, PLACE + side] = to[i]
         bands[index, 2 * side] = expected[i]
-        bands[index, 2 * side + 1] = allowed[i]
+        own[index, side] = allowed[i]
+        bands[index, 2 * side + 1] = allowed[i] * thresholds[index]
+
+
+@compiled
+def _widen(bands: FloatArray, own: FloatArray, thresholds: FloatArray) -> None:
+    for i in range(len(bands)):
+        for side in range(2):
+            bands[i, 2 * side + 1] = own[i, side] * thresholds[i]

@@ -5,6 +5,7 @@ from atalaia.core.clock import from_us
 from atalaia.core.scores import Confidence, Explanation, ModelRef, Score, Source
 from atalaia.core.series import Statistics
 from atalaia.serving.cache import Loaded
+from atalaia.serving.thresholds import moved_one
 
 FALLBACK = ModelRef("catalogue", "running-statistics", "zscore")
 _MAX_SCORE = 1e6
@@ -40,10 +41,11 @@ def score_fallback(
     )
 
 
-def score_one(loaded: Loaded, row: int, series_id: str, timestamp: int, value: float) -> Score:
-    """Score one point by the row of a loaded model."""
+def score_one(loaded: Loaded, row: int, threshold: float, series_id: str, timestamp: int, value: float) -> Score:
+    """Score one point by the row of a loaded model; `threshold` in parts of the model's own."""
     model = loaded.model
-    score, expected, lower, upper, part = model.score_one(row, timestamp, value)
+    said = moved_one(model.score_one(row, timestamp, value), value, threshold)
+    score, expected, lower, upper, part = said
     return Score(
         series_id=series_id,
         timestamp=from_us(timestamp),

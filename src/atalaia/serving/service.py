@@ -27,10 +27,10 @@ from atalaia.serving.activity import Activity
 from atalaia.serving.artefacts import Artefacts
 from atalaia.serving.blocks import Block, challenge_one, count_one
 from atalaia.serving.cache import Loaded
+from atalaia.serving.columns import CHALLENGER, NO_MODEL, NOT_LOADED, row_of, slot_of
 from atalaia.serving.inputs import Inputs
 from atalaia.serving.loading import Models
 from atalaia.serving.ports import Catalogue, Deployments, Registry
-from atalaia.serving.routing import CHALLENGER, NO_MODEL, NOT_LOADED, row_of, slot_of
 from atalaia.serving.scoring import score_fallback, score_one
 from atalaia.serving.settings import ServingSettings
 from atalaia.serving.streams import Pupil
@@ -212,7 +212,7 @@ class Serving:
     ) -> NDArray[np.uint8]:
         """Return what is odd about points that were asked for and scored, see `inputs`, and count it."""
         if numbers is not None:
-            indexes = self._indexes_of(numbers)
+            indexes = self.models.routes.indexes_of(numbers)
         else:
             known = self.models.routes.index_of
             names = series_ids or ()
@@ -228,20 +228,9 @@ class Serving:
         if numbers is None:
             return False
         if len(numbers) > 1:
-            return NOT_LOADED in routes.look_up(self._indexes_of(numbers))[1]
+            return NOT_LOADED in routes.look_up(routes.indexes_of(numbers))[1]
         by_number = routes.columns.by_number
         return any(0 <= n < len(by_number) and routes.waits(by_number.item(n)) for n in numbers.tolist())
-
-    def name_of(self, number: int) -> str:
-        """Return the id of a series; an empty text when no model holds it."""
-        routes = self.models.routes
-        index = routes.columns.by_number.item(number) if number < len(routes.columns.by_number) else -1
-        return routes.names[index] if index >= 0 else ""
-
-    def names_of(self, numbers: NumberArray) -> list[str]:
-        """Return the ids of series; an empty text where no model holds the series."""
-        names = self.models.routes.names
-        return [names[index] if index >= 0 else "" for index in self._indexes_of(numbers).tolist()]
 
     def watch_block(
         self, numbers: NumberArray, timestamps: IntArray, values: FloatArray, *, replayed: bool = False
@@ -270,6 +259,10 @@ class Serving:
         """
         self.models.refresh()
         self.models.streams.restore(states)
+
+    def set_thresholds(self, thresholds: FloatArray) -> None:
+        """Set the threshold of each series, by its number, in parts of its detector's own; 1.0 from the end on."""
+        self.models.routes.set_thresholds(thresholds)
 
     def reload(self, series_id: str) -> Reloaded:
         """Load the model of a series anew.
@@ -310,11 +303,6 @@ class Serving:
         except Exception:
             _log.exception("counts_not_stored")
 
-    def _indexes_of(self, numbers: NumberArray) -> NumberArray:
-        by_number = self.models.routes.columns.by_number
-        known = (numbers >= 0) & (numbers < len(by_number))
-        return np.where(known, by_number[np.where(known, numbers, 0)], -1).astype(np.int32)
-
     def _in_memory(self, series_id: str) -> tuple[Loaded, int] | None:
         index = self.models.routes.index_of.get(series_id)
         found = NO_MODEL if index is None else self.models.routes.found(index)
@@ -325,7 +313,7 @@ class Serving:
 
     def _answered(self, loaded: Loaded, row: int, index: int, point: PointToScore) -> Score:
         """Score one point by a model, and count it."""
-        score = score_one(loaded, row, *point)
+        score = score_one(loaded, row, self.models.routes.thresholds.item(index), *point)
         self._note(index, point.timestamp, point.value, score.is_anomaly)
         flags = self.inputs.look(index, point.timestamp, point.value, score.score or 0.0)
         if flags:
@@ -342,7 +330,7 @@ class Serving:
         self.models.cache.hits += 1
         if loaded.deployment.key.scope is Scope.SERIES:
             self.models.cache.touch(loaded.deployment.key)
-        score = loaded.model.score_one(row, timestamp, value)[0]
+        score = loaded.model.score_one(row, timestamp, value)[0] / self.models.routes.thresholds.item(index)
         self._note(index, timestamp, value, score > THRESHOLD)
         self.inputs.look(index, timestamp, value, score)
         return score, loaded.ref
@@ -356,7 +344,7 @@ class Serving:
             return
         found = routes.found(index, CHALLENGER)
         if isinstance(found, tuple):
-            score = found[0].model.score_one(found[1], timestamp, value)[0]
+            score = found[0].model.score_one(found[1], timestamp, value)[0] / routes.thresholds.item(index)
             if score == score:
                 challenge_one(cells, index, (score > THRESHOLD) != is_strange)
 

@@ -165,7 +165,7 @@ def anomalies_router(signals: Signals) -> APIRouter:
     ) -> schemas.AnomalyPage:
         """List anomalies that overlap a range, newest first."""
         with signals.database.read() as session:
-            items, following = signals.list_anomalies(
+            items, following = signals.anomalies.page(
                 session,
                 series_id=None if series_id is None else signals.privacy.series_id(series_id),
                 from_us=time_query(start, "from"),
@@ -181,17 +181,17 @@ def anomalies_router(signals: Signals) -> APIRouter:
     def get_anomaly(anomaly_id: str) -> schemas.AnomalyOut:
         """Show one anomaly."""
         with signals.database.read() as session:
-            return schemas.AnomalyOut.of(signals.anomaly(session, anomaly_id))
+            return schemas.AnomalyOut.of(signals.anomalies.get(session, anomaly_id))
 
     @router.post("/anomalies/{anomaly_id:id}/feedback", status_code=201)
     @needs("anomalies.judge")
     def give_feedback(anomaly_id: str, body: schemas.FeedbackIn, key: IdempotencyKey = None) -> schemas.FeedbackOut:
-        """Say what an anomaly was worth."""
+        """Say what an anomaly was worth; the threshold of its series follows, see its `threshold`."""
         with signals.database.write() as session:
 
             def act() -> dict[str, Any]:
-                said = signals.give_feedback(session, anomaly_id, body.kind, body.note)
-                return schemas.feedback_out(said).model_dump(mode="json")
+                said, change_id = signals.anomalies.give_feedback(session, anomaly_id, body.kind, body.note)
+                return schemas.feedback_out(said, change_id).model_dump(mode="json")
 
             route = f"POST /anomalies/{anomaly_id}/feedback"
             return schemas.FeedbackOut(**once(session, key, route, body.model_dump_json().encode(), act))

@@ -17,7 +17,7 @@ from atalaia.kit.database import Database, chunks, serialize
 from atalaia.kit.erasures import Subject
 from atalaia.signals.blocks import Report, unheard
 from atalaia.signals.service import Signals
-from atalaia.signals.store import anomalies, catalogue
+from atalaia.signals.store import anomalies, catalogue, thresholds
 
 _TRIES = 20
 Buried = Callable[[Session, dict[int, str], dict[str, Any], list[str], list[str]], object]
@@ -69,6 +69,7 @@ class SeriesErasure:
                 catalogue.blank(session, numbers)
                 gone = catalogue.remove_empty_fleets(session, fleets)
                 told |= {"series_blanked": len(numbers), "fleets_removed": len(gone)}
+                told["threshold_changes_erased"] = thresholds.erase(session, numbers, gone)
                 tell(session, series, told, ids, old)
 
         again(attempt)

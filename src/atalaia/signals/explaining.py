@@ -33,6 +33,7 @@ from atalaia.signals.ports import Judge, Judgement
 from atalaia.signals.quietness import Opinion, Situation, reasons, what_next
 from atalaia.signals.service import Signals
 from atalaia.signals.store import anomalies, catalogue
+from atalaia.signals.thresholds import Threshold
 
 _DAY_US = 86_400 * MICROS
 _MOST_TOGETHER = 500
@@ -113,6 +114,7 @@ class Explaining:
             labels=_shared_labels(known)[:_SHOWN],
             similar=similar,
             compared=compared,
+            threshold=self._threshold(known.series),
             what_next=what_next(known.anomaly, [one.anomaly for one in similar]),
         )
 
@@ -153,6 +155,7 @@ class Explaining:
             point_us=point_us,
             value=float(values[-1]) if len(values) else None,
             alarmed=alarmed,
+            threshold=self._threshold(series),
             reasons=reasons(situation),
         )
         return told if judged is None else _with_opinion(told, judged)
@@ -168,7 +171,7 @@ class Explaining:
             return row, pending, anomalies.anomaly_of(row, said.get(row.id, ()))
 
     def _known(self, session: Session, anomaly_id: str) -> Known:
-        anomaly = self.signals.anomaly(session, anomaly_id)
+        anomaly = self.signals.anomalies.get(session, anomaly_id)
         series = self.signals.series(session, anomaly.series_id)
         opened_us, last_us = to_us(anomaly.opened_at), to_us(anomaly.last_at)
         together = anomalies.overlapping(
@@ -222,10 +225,16 @@ class Explaining:
             return None, "none"
         learn = min(len(past.values) // 4, int(np.argmax(past.inside)) if past.inside.any() else 0)
         try:
-            judged = self._judge.judge(series.series_id, series.fleet_id, past.timestamps, past.values, learn)
+            at = (series.series_id, series.fleet_id, past.timestamps, past.values)
+            judged = self._judge.judge(*at, learn, self._threshold(series).in_force)
         except Unavailable:
             return None, "not_loaded"
         return judged, "there" if judged is not None else "none"
+
+    def _threshold(self, series: Series) -> Threshold:
+        with self.signals.database.read() as session:
+            columns, _ = self.signals.memory.statistics(session)
+            return self.signals.thresholds.of(session, series.number, series.fleet_id, columns)
 
     def _rarity(
         self, known: Known, past: Past, judged: Judgement | None, strangeness: FloatArray

@@ -13,6 +13,7 @@ from atalaia.core.scores import THRESHOLD
 from atalaia.kit.web.wire import Wire
 from atalaia.signals.explanations import AnomalyExplained, Hindsight, Looked, PointExplained, Similar, Together
 from atalaia.signals.schemas import AnomalyOut, FeedbackOut, ModelOut, feedback_out
+from atalaia.signals.threshold_schemas import ThresholdOut
 
 _EXAMPLE: dict[str, Any] = {
     "anomaly": {
@@ -84,6 +85,22 @@ _EXAMPLE: dict[str, Any] = {
     ],
     "compared": 4,
     "relations": [],
+    "threshold_moved": {
+        "in_force": 1.3,
+        "calibrated": 1.0,
+        "factor": 1.3,
+        "false_alarms_per_week": 1.0,
+        "changes": [
+            {
+                "change_id": 12,
+                "kind": "noise",
+                "factor": 1.3,
+                "anomaly_id": "anm_01jh8s1v7q3z6d9f2k5m8w4xbt",
+                "at": "2026-10-30T12:00:00Z",
+                "undone_at": "2026-10-31T09:00:00Z",
+            }
+        ],
+    },
     "what_next": ["Look at the similar episodes: people said of them: 1 expected."],
 }
 
@@ -240,6 +257,7 @@ class AnomalyExplanationOut(Wire):
     relations: list[RelationOut] = Field(
         description="To come with models of whole assets: sensors whose relation to this one broke. Empty today."
     )
+    threshold_moved: ThresholdOut = Field(description="Where the threshold of the series lies now, and why.")
     what_next: list[str]
 
     @staticmethod
@@ -262,6 +280,7 @@ class AnomalyExplanationOut(Wire):
             similar=[SimilarOut.of(one) for one in explained.similar],
             compared=explained.compared,
             relations=[],
+            threshold_moved=ThresholdOut.of(explained.threshold),
             what_next=list(explained.what_next),
         )
 
@@ -284,6 +303,7 @@ class PointExplanationOut(Wire):
     anomaly_id: str | None
     score: float | None = Field(description="By the model in Production; null is no opinion.")
     threshold: float
+    threshold_moved: ThresholdOut = Field(description="Where the threshold of the series lies now, and why.")
     distance: str = Field(description="How far the score is from an alarm.")
     expected: float | None
     lower: float | None
@@ -314,6 +334,7 @@ class PointExplanationOut(Wire):
             anomaly_id=None if told.alarmed is None else told.alarmed.anomaly_id,
             score=told.score,
             threshold=THRESHOLD,
+            threshold_moved=ThresholdOut.of(told.threshold),
             distance=distance(told.score),
             expected=None if why is None else why.expected,
             lower=None if why is None else why.lower,

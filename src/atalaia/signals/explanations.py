@@ -8,6 +8,7 @@ from atalaia.algorithms.explaining.sharing import SharedLabel
 from atalaia.core.anomalies import Anomaly
 from atalaia.core.scores import Confidence, Explanation, ModelRef
 from atalaia.signals.quietness import Reason
+from atalaia.signals.thresholds import Threshold
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,7 @@ class AnomalyExplained:
     labels: Sequence[SharedLabel]
     similar: Sequence[Similar]
     compared: int
+    threshold: Threshold
     what_next: Sequence[str]
 
 
@@ -101,6 +103,7 @@ class PointExplained:
     point_us: int | None
     value: float | None
     alarmed: Anomaly | None
+    threshold: Threshold
     reasons: Sequence[Reason]
     score: float | None = None
     explanation: Explanation | None = None

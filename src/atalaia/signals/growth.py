@@ -6,6 +6,7 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from atalaia.core.anomalies import AnomalyState
+from atalaia.core.clock import MICROS
 from atalaia.core.facts import AnomalyClosed, AnomalyOpened, Fact
 from atalaia.core.ids import new_id
 from atalaia.core.points import IntArray, Points
@@ -65,6 +66,7 @@ class Growth:
             places.tolist(),
             open_after=self._settings.open_after_points,
             close_after=self._settings.close_after_points,
+            refractory_us=int(self._settings.refractory_s * MICROS),
         )
         if row is not None and current is None and not closed:
             self._gone.append(row.id)  # it fizzled out before it opened

@@ -18,6 +18,10 @@ class ScoredBlock(Protocol):
     alarm: NDArray[bool_]
     """bool[n], whether each point belongs to an anomaly."""
 
+    def raw(self) -> FloatArray:
+        """Return the scores in parts of the detectors' own thresholds, float64[n]."""
+        ...
+
     def explain(self, index: int) -> Explanation:
         """Say why point `index` has its score."""
         ...
@@ -63,6 +67,10 @@ class Scorer(Protocol):
         """Take back what streaming models had learnt; those that come into memory later find it too."""
         ...
 
+    def set_thresholds(self, thresholds: FloatArray) -> None:
+        """Set the threshold of each series, by its number, in parts of its detector's own; 1.0 from the end on."""
+        ...
+
 
 class Judgement(Protocol):
     """What a model says of n points of one series, each as the series stood before it."""
@@ -91,9 +99,15 @@ class Judge(Protocol):
     """Says what the model of a series thinks of its history, without counting or learning."""
 
     def judge(
-        self, series_id: str, fleet_id: str | None, timestamps: IntArray, values: FloatArray, learn: int
+        self,
+        series_id: str,
+        fleet_id: str | None,
+        timestamps: IntArray,
+        values: FloatArray,
+        learn: int,
+        threshold: float,
     ) -> Judgement | None:
-        """Return what the model in Production says, None without one.
+        """Return what the model in Production says, None without one; `threshold` in parts of the model's own.
 
         Raises
         ------

@@ -9,6 +9,7 @@ from functools import lru_cache
 from math import isnan
 from typing import NamedTuple
 
+from atalaia.core.anomalies import FeedbackKind
 from atalaia.core.errors import Invalid
 from atalaia.core.series import MAX_ID_CHARACTERS, check_id
 from atalaia.signals.settings import FleetRule
@@ -96,6 +97,7 @@ def advance(
     *,
     open_after: int,
     close_after: int,
+    refractory_us: int = 0,
 ) -> tuple[list[Interval], Interval | None]:
     """Read one series' next points; return the intervals that closed, and the one that goes on.
 
@@ -107,6 +109,8 @@ def advance(
         Whether each of them is strange.
     positions
         Where they stand in the block that is being read.
+    refractory_us
+        An interval that is open does not close before it was quiet for so long.
     """
     closed: list[Interval] = []
     for moment, score, alarm, position in zip(timestamps, scores, alarms, positions, strict=True):
@@ -116,7 +120,8 @@ def advance(
             current = _stranger(current, moment, score, position, open_after)
         elif current is not None:
             current = replace(current, quiet=current.quiet + 1)
-            if current.quiet >= (close_after if current.is_open else 1):
+            is_still = current.is_open and moment - current.last_at < refractory_us
+            if current.quiet >= (close_after if current.is_open else 1) and not is_still:
                 closed += [current] if current.is_open else []
                 current = None
     return closed, current
@@ -224,3 +229,50 @@ def pick_split(blocks: Sequence[Shape], *, at_rows: int) -> list[int]:
         chosen.append(position)
         total += blocks[position].rows
     return chosen
+
+
+def per_series_week(sensitivity: float) -> float:
+    """Return the false alarms a series and week that a sensitivity from 0 to 1 stands for.
+
+    0.8 is one, what detectors aim at by themselves; each fifth more is ten times as many.
+    """
+    return float(10.0 ** ((sensitivity - 0.8) / 0.2))
+
+
+LEAST_FACTOR, MOST_FACTOR = 0.5, 4.0
+"""No threshold is moved farther than that by what people say."""
+
+
+def step_of(kind: FeedbackKind, peak_score: float) -> float | None:
+    """Return the factor by which feedback moves the threshold of a series, None where it does not.
+
+    Noise: an alarm as high as this one shall not come again, as far as half more of a threshold allows. Useful: one
+    that is a little weaker shall come too. What was expected says nothing of the threshold.
+    """
+    if kind is FeedbackKind.NOISE:
+        return min(max(1.02 * peak_score, 1.1), 1.5)
+    return 0.93 if kind is FeedbackKind.USEFUL else None
+
+
+def factor_of(steps: Sequence[float]) -> float:
+    """Return what steps, oldest first, make of the threshold of a series."""
+    factor = 1.0
+    for step in steps:
+        factor = min(max(factor * step, LEAST_FACTOR), MOST_FACTOR)
+    return factor
+
+
+_DOUBT = 10.0
+_MOST_A_DAY = 5.0
+_HASTE = 0.1
+
+
+def corrected(correction: float, by_day: Sequence[int], promised: float) -> float:
+    """Return by how much the thresholds of a fleet are moved after a day more, given the alarms of the last days.
+
+    A day counts for five times the promise and three at most: an outage of everything is one event, not a reason to
+    see less from then on. Ten alarms too many or too few are no reason at all for a fleet that promises few.
+    """
+    alarms = sum(min(count, _MOST_A_DAY * promised + 3) for count in by_day)
+    apart = (alarms + _DOUBT) / (promised * len(by_day) + _DOUBT)
+    return min(max(correction * apart**_HASTE, LEAST_FACTOR), MOST_FACTOR)

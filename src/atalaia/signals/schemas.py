@@ -174,6 +174,9 @@ class FeedbackOut(Wire):
     kind: FeedbackKind
     note: str
     created_at: str
+    threshold_change: int | None = Field(
+        default=None, description="By which the threshold of the series was moved; told when it is said."
+    )
 
 
 class ModelOut(Wire):
@@ -238,9 +241,10 @@ class AnomalyPage(Wire):
     next: str | None
 
 
-def feedback_out(said: CoreFeedback) -> FeedbackOut:
+def feedback_out(said: CoreFeedback, change_id: int | None = None) -> FeedbackOut:
     """Return feedback for the wire."""
-    return FeedbackOut(kind=said.kind, note=said.note, created_at=rfc3339(said.created_at) or "")
+    at = rfc3339(said.created_at) or ""
+    return FeedbackOut(kind=said.kind, note=said.note, created_at=at, threshold_change=change_id)
 
 
 class BucketOut(Wire):

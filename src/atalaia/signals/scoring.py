@@ -19,6 +19,7 @@ import numpy as np
 import structlog
 from sqlalchemy.orm import Session
 
+from atalaia.algorithms.calibration import watch
 from atalaia.core.clock import MICROS, now_us
 from atalaia.core.errors import Broken, Stale, Unavailable
 from atalaia.core.facts import AnomalyOpened, Fact
@@ -36,6 +37,7 @@ from atalaia.signals.settings import SignalsSettings
 from atalaia.signals.statistics import PAGE, in_time_order
 from atalaia.signals.store import catalogue, history
 from atalaia.signals.store import follower as store
+from atalaia.signals.thresholds import Thresholds
 
 DRAIN_POINTS = 500_000
 """Points that one transaction scores at most."""
@@ -57,6 +59,7 @@ class Scoring:
         scorer: Scorer,
         memory: Memory,
         past: History,
+        thresholds: Thresholds,
         settings: SignalsSettings,
         telemetry: Telemetry,
     ) -> None:
@@ -65,6 +68,7 @@ class Scoring:
         self._scorer = scorer
         self._memory = memory
         self._past = past
+        self._thresholds = thresholds
         self._settings = settings
         self._telemetry = telemetry
         self._owner = owner_name()
@@ -114,6 +118,7 @@ class Scoring:
         if not self._memory.is_live:
             self._recover()
         self._teach()
+        self._thresholds.follow(self._memory.live)
         with self._database.read() as session:
             batches = history.unscored(session, DRAIN_POINTS)
         if batches:
@@ -127,7 +132,7 @@ class Scoring:
 
     def _score(self, batches: Sequence[history.Batch]) -> None:
         points = self._learn(batches)
-        scored = self._scorer.watch_block(points.series, points.timestamps, points.values)
+        scored = self._watch(points)
         with self._database.write() as session:
             row = store.own(session, self._owner)
             row.round += 1
@@ -139,6 +144,11 @@ class Scoring:
         self._memory.round = row.round
         if opened := sum(isinstance(fact, AnomalyOpened) for fact in facts):
             self._telemetry.count("anomalies_opened_total", by=opened)
+
+    def _watch(self, points: Points, *, replayed: bool = False) -> ScoredBlock:
+        scored = self._scorer.watch_block(points.series, points.timestamps, points.values, replayed=replayed)
+        watch(self._memory.live.tails, points.series, points.timestamps, scored.raw())
+        return scored
 
     def _grow(self, session: Session, points: Points, scored: ScoredBlock) -> list[Fact]:
         return Growth(session, self._settings, points, scored).grow()
@@ -237,7 +247,7 @@ class Scoring:
             if not batches:
                 break
             points = self._learn(batches)
-            self._scorer.watch_block(points.series, points.timestamps, points.values, replayed=True)
+            self._watch(points, replayed=True)
             self._memory.round = max(batch.round or 0 for batch in batches)
         with self._database.read() as session:
             self._memory.follow_from(store.last_round(session))
@@ -281,6 +291,7 @@ class Scoring:
                 pupil.teach(known.series, known.timestamps, known.values)
 
     def _store_if_due(self) -> None:
+        self._thresholds.correct(self._memory.live)
         if time.monotonic() < max(self._store_at, self._store_not_before) or not self._memory.is_behind:
             return
         started = time.monotonic()

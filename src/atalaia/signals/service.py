@@ -6,10 +6,8 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from atalaia.algorithms.buckets import Buckets, aggregate
-from atalaia.core.anomalies import Anomaly, AnomalyState, Feedback, FeedbackKind
-from atalaia.core.clock import MICROS, from_us, now_us
+from atalaia.core.clock import MICROS, now_us
 from atalaia.core.errors import Fault, Invalid, Missing
-from atalaia.core.facts import FeedbackGiven
 from atalaia.core.points import Group, IntArray, NumberArray, Points
 from atalaia.core.series import Fleet, Series, Statistics
 from atalaia.kit.blobs import Blobs
@@ -17,10 +15,10 @@ from atalaia.kit.cursors import decode_cursor, encode_cursor, page_of
 from atalaia.kit.database import Database, after_commit
 from atalaia.kit.erasures import Subject
 from atalaia.kit.facts import Outbox
-from atalaia.kit.notes import note as write_note
 from atalaia.kit.privacy import Privacy
 from atalaia.kit.telemetry import Telemetry
 from atalaia.kit.threads import Loop
+from atalaia.signals.anomalies import Anomalies
 from atalaia.signals.catalogue import Catalogue
 from atalaia.signals.history import History
 from atalaia.signals.ingest import Batch
@@ -29,7 +27,8 @@ from atalaia.signals.memory import Memory
 from atalaia.signals.ports import Scorer
 from atalaia.signals.scoring import Scoring
 from atalaia.signals.settings import SignalsSettings
-from atalaia.signals.store import anomalies, catalogue, history
+from atalaia.signals.store import catalogue, history
+from atalaia.signals.thresholds import Thresholds
 
 _WEEK_US = 7 * 86_400 * MICROS
 _LABEL_ROWS = 1_000
@@ -58,14 +57,14 @@ class Signals:
         self.history = History(database, blobs, settings)
         self.memory = memory
         self.history.horizon = memory.horizon
-        self.scoring = Scoring(database, outbox, scorer, self.memory, self.history, settings, telemetry)
+        self.thresholds = Thresholds(database, scorer, settings)
+        self.anomalies = Anomalies(database, outbox, self.catalogue, self.thresholds, privacy, telemetry)
+        at = (self.memory, self.history, self.thresholds, settings, telemetry)
+        self.scoring = Scoring(database, outbox, scorer, *at)
         self.intake = Intake(database, self.history, telemetry, settings.intake_bytes, self._kept, self.catalogue)
         self.follower = Loop("scoring", self.scoring.drain, every_s=0.5, pause_s=settings.score_pause_s)
-        self._outbox = outbox
         self._scorer = scorer
         telemetry.gauge("scoring_lag_rows", self.lag, asks=True)
-        for kind in FeedbackKind:
-            telemetry.begin("anomaly_feedback_total", kind.value)
 
     def numbered(self, session: Session, batch: Batch) -> tuple[Points, int]:
         """Return the points of a batch by number, and how many series are new; those are added.
@@ -114,6 +113,9 @@ class Signals:
     def share(self) -> bool:
         """Let streaming models of this process, which does not follow, learn what the follower has stored."""
         self.memory.share(self._scorer)
+        with self.database.read() as session:
+            columns, _ = self.memory.statistics(session)
+        self.thresholds.follow(columns)
         return False
 
     def _kept(self) -> None:
@@ -243,48 +245,6 @@ class Signals:
         start, end, points = self.points(series_id, from_us, to_us)
         return start, end, aggregate(points.timestamps, points.values, start, end, count)
 
-    def list_anomalies(
-        self,
-        session: Session,
-        *,
-        series_id: str | None,
-        from_us: int | None,
-        to_us: int | None,
-        state: AnomalyState | None,
-        cursor: str | None,
-        limit: int,
-    ) -> tuple[list[Anomaly], str | None]:
-        """Return anomalies that overlap [from, to), newest first."""
-        number = None if series_id is None else self.catalogue.number(session, series_id)
-        before = decode_cursor(cursor, int, str)
-        rows = anomalies.anomalies_page(
-            session,
-            number=number,
-            from_us=from_us,
-            to_us=to_us,
-            state=state,
-            before=before,
-            limit=limit + 1,
-        )
-        page, following = page_of(rows, limit, lambda row: encode_cursor(row.opened_at, row.id))
-        said = anomalies.feedback_of(session, [row.id for row in page])
-        return [anomalies.anomaly_of(row, said.get(row.id, ())) for row in page], following
-
-    def anomaly(self, session: Session, anomaly_id: str) -> Anomaly:
-        """Return one anomaly, or raise `Missing`."""
-        row = self._anomaly(session, anomaly_id)
-        return anomalies.anomaly_of(row, anomalies.feedback_of(session, [row.id]).get(row.id, ()))
-
-    def give_feedback(self, session: Session, anomaly_id: str, kind: FeedbackKind, note: str) -> Feedback:
-        """Keep what a person says of an anomaly."""
-        row = self._anomaly(session, anomaly_id)
-        now, note = now_us(), self.privacy.note(note)
-        session.add(anomalies.FeedbackRow(anomaly_id=row.id, kind=kind.value, note=note, created_at=now))
-        self._outbox.publish(session, FeedbackGiven(row.id, row.series_id, kind.value))
-        write_note(session, "feedback_given", row.id, series_id=row.series_id, kind=kind.value, note=note)
-        after_commit(session, lambda: self.telemetry.count("anomaly_feedback_total", kind.value))
-        return Feedback(kind, note, from_us(now))
-
     # what other slices ask for through their ports
 
     def members(self, fleet_id: str) -> list[str]:
@@ -357,14 +317,6 @@ class Signals:
             (points.timestamps[start:end], points.values[start:end]) for start, end in zip(first, last, strict=True)
         )
 
-    def judged(self, series_ids: Sequence[str], start_us: int, end_us: int) -> list[Anomaly]:
-        """Return the anomalies of the series in [start, end) of which somebody said something, oldest first."""
-        with self.database.read() as session:
-            numbers = catalogue.numbers_of(session, series_ids)
-            rows = anomalies.judged(session, list(numbers.values()), start_us, end_us)
-            said = anomalies.feedback_of(session, [row.id for row in rows])
-            return [anomalies.anomaly_of(row, said[row.id]) for row in rows]
-
     def statistics(self, series_id: str) -> Statistics | None:
         """Return the running statistics of a series, None when it is unknown."""
         with self.database.read() as session:
@@ -385,9 +337,3 @@ class Signals:
             (stamp for stamp in (waiting, columns.newest(np.array(numbers, np.int32))) if stamp is not None),
             default=None,
         )
-
-    def _anomaly(self, session: Session, anomaly_id: str) -> anomalies.AnomalyRow:
-        row = session.get(anomalies.AnomalyRow, anomaly_id)
-        if row is None or row.state == anomalies.PENDING:
-            raise Missing("unknown_anomaly", f"there is no anomaly {anomaly_id[:80]!r}")
-        return row

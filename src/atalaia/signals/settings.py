@@ -57,6 +57,18 @@ class SignalsSettings(BaseModel):
     close_after_points: int = Field(
         default=12, ge=1, description="Quiet points in a row that close an anomaly; strange points nearer join it."
     )
+    false_alarms_per_week: float | None = Field(
+        default=None,
+        gt=0,
+        le=1_000,
+        description="False alarms a series and week that thresholds are set for where the fleet has no budget of "
+        "its own; unset leaves detectors their own thresholds.",
+    )
+    refractory_s: float = Field(
+        default=0.0,
+        ge=0,
+        description="An anomaly that was quiet for less is still open, so that what comes again soon joins it.",
+    )
     explain_max_points: int = Field(
         default=20_000, ge=100, description="Points of one series that the explanation of an alarm may read."
     )

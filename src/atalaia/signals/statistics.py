@@ -1,6 +1,6 @@
 """The running statistics of all series, as columns by number: in the memory of the follower, or as it stored them.
 
-285,000 series take 18 MB. The follower stores pages of 4,096 series now and then; whoever is not the follower reads
+285,000 series take 26 MB. The follower stores pages of 4,096 series now and then; whoever is not the follower reads
 those.
 """
 
@@ -13,6 +13,7 @@ import structlog
 from numpy.typing import NDArray
 
 from atalaia.algorithms.artifacts import pack, unpack
+from atalaia.algorithms.calibration import Tails
 from atalaia.algorithms.compiled import compiled
 from atalaia.algorithms.running import Running, fold
 from atalaia.core.errors import AtalaiaError, Broken
@@ -21,6 +22,7 @@ from atalaia.core.points import FloatArray, IntArray, NumberArray, Points
 PAGE = 4_096
 _FORMAT = "atalaia.statistics"
 _COLUMNS = tuple(field.name for field in fields(Running))
+_TAIL = "tail_"
 _log = structlog.get_logger(__name__)
 
 
@@ -47,6 +49,7 @@ class StatisticsColumns:
     def __init__(self) -> None:
         self.running = Running.empty(PAGE)
         self.received = np.zeros(PAGE, np.int64)
+        self.tails = Tails.empty(PAGE)
         self._changed = np.zeros(1, np.bool_)
 
     def receive(self, numbers: NumberArray) -> None:
@@ -68,11 +71,14 @@ class StatisticsColumns:
         for name in _COLUMNS:
             getattr(self.running, name)[known] = getattr(nothing, name)[0]
         self.received[known] = 0
+        for column in self.tails:
+            column[known] = 0
 
     def page_bytes(self, page: int) -> bytes:
         """Return a page as it is stored."""
         rows = slice(page * PAGE, (page + 1) * PAGE)
         columns: dict[str, NDArray[Any]] = {name: getattr(self.running, name)[rows] for name in _COLUMNS}
+        columns |= {_TAIL + name: column[rows] for name, column in self.tails._asdict().items()}
         return pack({"format": _FORMAT, "version": 1}, {**columns, "received": self.received[rows]})
 
     def of(self, number: int) -> SeriesStatistics:
@@ -128,6 +134,9 @@ class StatisticsColumns:
                 column: NDArray[Any] = getattr(self.running, name)
                 column[rows] = members[name].array(column.dtype.str, (PAGE,))
             self.received[rows] = members["received"].array("<i8", (PAGE,))
+            for name, column in self.tails._asdict().items():
+                if _TAIL + name in members:  # pages from before there were any have none
+                    column[rows] = members[_TAIL + name].array(column.dtype.str, (PAGE,))
         except (KeyError, ValueError) as error:
             raise Broken("bad_blob", f"a stored page of statistics cannot be used: {error}") from error
 
@@ -137,6 +146,7 @@ class StatisticsColumns:
         pages = max(2 * len(self._changed), -(-series // PAGE))
         self.running = self.running.grown(pages * PAGE)
         self.received = np.append(self.received, np.zeros(pages * PAGE - len(self.received), np.int64))
+        self.tails = self.tails.grown(pages * PAGE)
         self._changed = np.append(self._changed, np.zeros(pages - len(self._changed), np.bool_))
 
 

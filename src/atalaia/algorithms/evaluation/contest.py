@@ -6,12 +6,13 @@ from importlib.util import find_spec
 
 import numpy as np
 
+from atalaia.algorithms.calibration import USUAL, Tails, thresholds, watch
 from atalaia.algorithms.detectors.autoencoder import Autoencoder
 from atalaia.algorithms.detectors.lstm import Lstm
 from atalaia.algorithms.detectors.memory_bank import MemoryBank
 from atalaia.algorithms.detectors.protocol import Streaming
 from atalaia.algorithms.detectors.streaming import StreamingProfile
-from atalaia.algorithms.local_time import MINUTE_US, WEEK_US
+from atalaia.algorithms.local_time import DAY_US, MINUTE_US, WEEK_US
 from atalaia.core.points import FloatArray, Group, IntArray
 from atalaia.core.scores import THRESHOLD
 
@@ -42,11 +43,11 @@ class Judged:
     scores
         float64[n], higher is stranger; each from the history and the points up to it.
     threshold
-        A score above it is an alarm, under the budget that was asked for.
+        A score above it is an alarm, under the budget that was asked for; float64[n] where it follows the scores.
     """
 
     scores: FloatArray
-    threshold: float
+    threshold: float | FloatArray
 
 
 Judge = Callable[[Stretch, Stretch, float], Judged]
@@ -57,9 +58,31 @@ Retrospect = Callable[[FloatArray], FloatArray]
 
 
 def fleet(past: Stretch, future: Stretch, per_week: float) -> Judged:
-    """Return what the detector for whole fleets says; one alarm in so many points is what the budget is for it."""
-    rarity = max(WEEK_US / past.step_us / per_week, 2.0)
-    return _streamed(StreamingProfile(rarity_points=rarity), past, future)
+    """Return what the detector for whole fleets says, under thresholds that follow the budget as in the service.
+
+    What it says of the second half of the history, having learnt the first, is what they begin with.
+    """
+    detector = StreamingProfile(rarity_points=max(WEEK_US / past.step_us / per_week, 2.0))
+    half = len(past) // 2
+    before = Stretch(past.timestamps[:half], past.values[:half])
+    known = Stretch(past.timestamps[half:], past.values[half:])
+    tails = Tails.empty(1)
+    watch(tails, np.zeros(len(known), np.int64), known.timestamps, _streamed(detector, before, known).scores)
+    scores = _streamed(detector, past, future).scores
+    return Judged(scores, _thresholds(tails, future.timestamps, scores, per_week))
+
+
+def _thresholds(tails: Tails, timestamps: IntArray, scores: FloatArray, per_week: float) -> FloatArray:
+    """Return the threshold of each point, found from the scores before its quarter of a day."""
+    found = np.ones(len(scores))
+    quarters = timestamps // (DAY_US // 4)
+    starts = [0, *(np.flatnonzero(np.diff(quarters)) + 1).tolist()]
+    prior = np.array([USUAL.rate]), np.array([USUAL.slope])
+    for start, end in zip(starts, [*starts[1:], len(scores)], strict=True):
+        rows = np.zeros(end - start, np.int64)
+        found[start:end] = thresholds(tails, rows[:1], np.array([per_week]), prior)
+        watch(tails, rows, timestamps[start:end], scores[start:end])
+    return found
 
 
 def strong(past: Stretch, future: Stretch, per_week: float) -> Judged:

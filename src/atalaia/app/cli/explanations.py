@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from atalaia.connectors.atalaia import AnomalyExplanation, Feedback, ModelUsed, PointExplanation
+    from atalaia.connectors.atalaia.thresholds import Threshold
 
 Line = tuple[str, str]
 _PAGE = columns("field", "value")
@@ -49,6 +50,7 @@ def anomaly_lines(told: "AnomalyExplanation") -> list[Line]:
     if told.hindsight is not None:
         share = f"{100 * told.hindsight.stranger_than:.4g} %"
         lines.append(("looking back", f"{told.hindsight.score:.3g}, stranger than {share} of the history"))
+    lines += moved_lines(told.threshold_moved)
     lines += _others(told)
     lines += [("feedback", _said(anomaly.feedback))] if anomaly.feedback else []
     return [*lines, *(("next", text) for text in told.what_next)]
@@ -71,10 +73,16 @@ def point_lines(told: "PointExplanation") -> list[Line]:
             ("view", told.view or ""),
             ("model", f"{_model(told.model)}{how}"),
             ("readiness", ready),
+            *moved_lines(told.threshold_moved),
         ]
     looked = f"{told.history.points:,} points"
     since = f" since {_time(told.history.from_)}" if told.history.points else ""
     return [*lines, ("history", looked + since)]
+
+
+def moved_lines(told: "Threshold") -> list[Line]:
+    """Return the line on a threshold that is not its model's own, none for one that is."""
+    return [] if told.in_force == 1.0 and not told.changes else [("threshold", told.text)]
 
 
 def _others(told: "AnomalyExplanation") -> Iterator[Line]:

@@ -6,7 +6,7 @@ from atalaia.kit.database import Table
 from atalaia.kit.jobs import queue
 from atalaia.lifecycle import store as lifecycle
 from atalaia.serving import store as serving
-from atalaia.signals.store import anomalies, catalogue, follower, history
+from atalaia.signals.store import anomalies, catalogue, follower, history, thresholds
 
 WHERE_TABLES_ARE = (
     erasures,
@@ -22,6 +22,7 @@ WHERE_TABLES_ARE = (
     catalogue,
     follower,
     history,
+    thresholds,
 )
 """Importing these fills the metadata."""
 METADATA = Table.metadata

@@ -13,6 +13,7 @@ from atalaia.connectors.atalaia.incidents import IncidentCalls
 from atalaia.connectors.atalaia.privacy import PrivacyCalls
 from atalaia.connectors.atalaia.requests import Moment, Point, point_body, segment
 from atalaia.connectors.atalaia.signals import AnomalyCalls, FleetCalls, PointCalls, SeriesCalls
+from atalaia.connectors.atalaia.thresholds import BudgetCalls, ThresholdCalls
 from atalaia.connectors.atalaia.training import JobCalls, ModelCalls, TrainingCalls
 from atalaia.connectors.atalaia.waves import WaveCalls
 
@@ -65,6 +66,8 @@ class Client:
         self.series = SeriesCalls(self._connection)
         self.fleets = FleetCalls(self._connection)
         self.anomalies = AnomalyCalls(self._connection)
+        self.thresholds = ThresholdCalls(self._connection)
+        self.budgets = BudgetCalls(self._connection)
         self.training = TrainingCalls(self._connection)
         self.waves = WaveCalls(self._connection)
         self.jobs = JobCalls(self._connection)

@@ -5,6 +5,7 @@ from datetime import datetime
 from msgspec import field
 
 from atalaia.connectors.atalaia.answers import Anomaly, Answer, Feedback, ModelUsed
+from atalaia.connectors.atalaia.thresholds import Threshold
 
 
 class HistoryLookedAt(Answer, frozen=True, kw_only=True):
@@ -85,6 +86,7 @@ class AnomalyExplanation(Answer, frozen=True, kw_only=True):
     contributing_labels: list[SharedLabel] = field(default_factory=list[SharedLabel])
     similar: list[SimilarAnomaly] = field(default_factory=list[SimilarAnomaly])
     compared: int = 0
+    threshold_moved: Threshold = field(default_factory=lambda: Threshold(in_force=1.0))
     what_next: list[str] = field(default_factory=list[str])
 
 
@@ -106,6 +108,7 @@ class PointExplanation(Answer, frozen=True, kw_only=True):
     anomaly_id: str | None = None
     score: float | None = None
     threshold: float = 1.0
+    threshold_moved: Threshold = field(default_factory=lambda: Threshold(in_force=1.0))
     distance: str = ""
     expected: float | None = None
     lower: float | None = None
