@@ -33,7 +33,8 @@ def explains(bucket: IntArray, cycle: IntArray, values: FloatArray, size: int) -
 
     The even cycles are foretold from the odd ones and the odd ones from the even ones (two-fold cross-validation):
     a profile that only memorises its own history gains nothing there. Alternate cycles share a trend, which
-    therefore favours neither side.
+    therefore favours neither side. With fewer than two points to a bucket that has any, a profile would leave
+    nothing of which a scale could be learnt, and is not used.
 
     Parameters
     ----------
@@ -44,6 +45,8 @@ def explains(bucket: IntArray, cycle: IntArray, values: FloatArray, size: int) -
     values
         float64[n].
     """
+    if len(values) < 2 * len(np.unique(bucket)):
+        return False
     even = cycle % 2 == 0
     plain = profiled = 0.0
     for known in (even, ~even):
