@@ -48,7 +48,7 @@ def constant_then_alive() -> Series:
 
 
 def counter() -> Series:
-    return Series(steps(4000), np.cumsum(rng.poisson(50, 4000)) % 25_000.0)
+    return Series(steps(4000), np.mod(np.cumsum(rng.poisson(50, 4000)), 25_000).astype(np.float64))
 
 
 def at_the_limits() -> Series:
@@ -56,7 +56,7 @@ def at_the_limits() -> Series:
 
 
 def hardly_there() -> Series:
-    return Series(steps(2000), rng.integers(0, 9, 2000) * 5e-324)
+    return Series(steps(2000), rng.integers(0, 9, 2000).astype(np.float64) * 5e-324)
 
 
 def with_infinities() -> Series:

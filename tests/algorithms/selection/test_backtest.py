@@ -119,6 +119,21 @@ def test_feedback_joins_as_labelled_events_and_quiet_stretches():
     assert figures.precision < 1.0
 
 
+def test_labels_that_contradict_each_other_favour_nobody():
+    past = past_of(daily())
+    values = past.values.copy()
+    values[2_500] += 500.0
+    at = int(past.timestamps[2_500])
+    told = (Said(at, at, True), Said(at, at, False))
+    trials = prepare([replace(past, values=values, said=told)])
+    agreed = []
+    for name, given in (("seasonal_profile", {}), ("statistical", {"threshold_sigma": 1_000.0})):  # one sees it
+        figures = backtest(make_detector(name, given), trials, still)
+        assert (figures.useful.all, figures.noise.all) == (1, 1)
+        agreed.append((figures.useful.found, figures.useful.found + 1 - figures.noise.found))
+    assert agreed == [(1, 1), (0, 1)]
+
+
 def figures_of(**more: Any) -> Figures:
     told: dict[str, Any] = {
         "kinds": {"level": Share(6, 9)}, "separation": 0.5, "useful": Share(), "noise": Share(),
