@@ -212,6 +212,10 @@ def test_too_many_alarms_move_the_thresholds_of_the_fleet_day_by_day_until_they_
         shown = place.signals.thresholds.budget(session, "pumps", columns)
     assert shown.days == 7
     assert shown.alarms == pytest.approx(7 * 23, abs=3)
+    (line,) = [
+        line for line in place.telemetry.render().decode().splitlines() if line.startswith("alarm_budget_re")
+    ]
+    assert float(line.split()[1]) == pytest.approx(shown.alarms / 7)
 
 
 def test_alarms_that_were_useful_are_not_counted_against_the_budget(open_place):
@@ -233,6 +237,7 @@ def test_alarms_that_were_useful_are_not_counted_against_the_budget(open_place):
 
 def test_a_budget_that_goes_gives_the_detectors_their_own_thresholds_back(open_place):
     place = open_place()
+    assert b"alarm_budget_realised_ratio NaN" in place.telemetry.render()
     fill(place, ["a"], 6, 12, 8.0)
     fleet(place, "pumps", "a")
     budget(place, "pumps", per_day=0.01)

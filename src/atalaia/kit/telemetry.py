@@ -97,6 +97,12 @@ METRICS: tuple[MetricName, ...] = (
     MetricName("scoring_lag_rows", "gauge", (), "Accepted batches that wait to be scored."),
     MetricName("anomalies_opened_total", "counter", (), "Anomalies opened."),
     MetricName("anomaly_feedback_total", "counter", ("kind",), "What people said of anomalies."),
+    MetricName(
+        "alarm_budget_realised_ratio",
+        "gauge",
+        (),
+        "Alarms of the last week over what was promised, of the fleet where that is most; NaN without a budget.",
+    ),
     MetricName("jobs_queue_messages", "gauge", (), "Wake-ups that wait in RabbitMQ; NaN while it does not answer."),
     MetricName("data_disk_free_bytes", "gauge", (), "Space that is free where the data folder lies."),
     MetricName("data_disk_size_bytes", "gauge", (), "Space that there is where the data folder lies."),

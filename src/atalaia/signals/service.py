@@ -65,6 +65,7 @@ class Signals:
         self.follower = Loop("scoring", self.scoring.drain, every_s=0.5, pause_s=settings.score_pause_s)
         self._scorer = scorer
         telemetry.gauge("scoring_lag_rows", self.lag, asks=True)
+        telemetry.gauge("alarm_budget_realised_ratio", self._realised, asks=True)
 
     def numbered(self, session: Session, batch: Batch) -> tuple[Points, int]:
         """Return the points of a batch by number, and how many series are new; those are added.
@@ -324,6 +325,11 @@ class Signals:
                 return self.series(session, series_id).statistics
             except Missing:
                 return None
+
+    def _realised(self) -> float:
+        with self.database.read() as session:
+            columns, _ = self.memory.statistics(session)
+            return self.thresholds.realised(session, columns)
 
     def _series(self, session: Session, row: catalogue.SeriesRow) -> Series:
         columns, _ = self.memory.statistics(session)

@@ -9,6 +9,7 @@ for, see `atalaia.algorithms.calibration`.
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import nan
 
 import numpy as np
 import structlog
@@ -214,6 +215,12 @@ class Thresholds:
             sum(store.opened_by_day(session, fleet_id, ends)) if ends else None,
             (ends[-1] - ends[0]) / _DAY_US if ends else 0.0,
         )
+
+    def realised(self, session: Session, columns: StatisticsColumns) -> float:
+        """Return alarms over what was promised, of the fleet where that is most; NaN while no budget can tell."""
+        found = [self.budget(session, row.fleet_id, columns) for row in store.budgets(session)]
+        rates = [one.alarms / (one.days * one.per_day) for one in found if one.alarms is not None and one.per_day]
+        return max(rates, default=nan)
 
     def set_budget(
         self,
