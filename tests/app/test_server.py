@@ -161,6 +161,8 @@ def test_health_tells_version_roles_and_how_far_scoring_is_behind(everything: AS
         "status": "ok",
         "version": __version__,
         "roles": sorted(ROLES),
+        "series_silent": 0,
+        "senders_silent": False,
         "scoring_lag_rows": 0,
     }
 

@@ -18,6 +18,7 @@ LAZY = {
     "src/atalaia/kit/tracing.py": frozenset({"opentelemetry"}),
     "src/atalaia/kit/limits.py": frozenset({"redis"}),
     "src/atalaia/kit/blobs/bucket.py": frozenset({"adlfs", "aiohttp", "fsspec", "gcsfs", "s3fs"}),
+    "src/atalaia/algorithms/calendars/public_holidays.py": frozenset({"holidays"}),
     "src/atalaia/algorithms/deep/asking.py": frozenset({"onnxruntime"}),
     "src/atalaia/algorithms/deep/exporting.py": frozenset({"onnx"}),
     "src/atalaia/algorithms/deep/learning.py": frozenset({"torch"}),

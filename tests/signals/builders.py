@@ -22,6 +22,7 @@ from atalaia.kit.database import Database, Table
 from atalaia.kit.facts import Outbox
 from atalaia.kit.privacy import Privacy, PrivacySettings
 from atalaia.kit.telemetry import Telemetry
+from atalaia.signals.calendar import Calendar
 from atalaia.signals.history import History
 from atalaia.signals.ingest import Batch
 from atalaia.signals.intake import Delivery, Kept
@@ -138,7 +139,8 @@ class Place:
         memory = memory or Memory(database, self.blobs)
         scorer = scorer or self.scorer
         thresholds = Thresholds(database, scorer, settings)
-        return Scoring(database, self.outbox, scorer, memory, past, thresholds, settings, self.telemetry)
+        at = (database, self.outbox, scorer, memory, past, thresholds, settings, self.telemetry)
+        return Scoring(*at, Calendar(database))
 
     def begin_again(self, scorer: Any = None) -> None:
         """Let the process die, and another one take its place; what was only in memory is gone."""

@@ -9,6 +9,7 @@ from atalaia.core.errors import Missing, Unavailable
 from atalaia.core.scores import Confidence, Explanation, ModelRef
 from atalaia.signals.explaining import Explaining
 from tests.signals.builders import THRESHOLD, us
+from tests.signals.known_events import add
 
 MINUTE = 60
 
@@ -324,3 +325,23 @@ def test_an_unknown_series_is_missing(place, explaining, name):
     with pytest.raises(Missing) as caught:
         explaining.point(name, None)
     assert caught.value.code == "unknown_series"
+
+
+def test_a_known_event_is_the_reason_and_its_points_are_not_what_the_model_knows(place, explaining, judge):
+    wave(place, "a", minutes=100)
+    event = add(place, 20, 40, title="new bearing")
+    told = explaining.point("a", us(30 * MINUTE))
+    assert [reason.code for reason in told.reasons] == ["known_event", "inside"]
+    for words in ("maintenance 'new bearing'", event.event_id, "2023-11-14T22:33:20Z to 2023-11-14T22:53:20Z"):
+        assert words in told.reasons[0].text
+    assert told.looked.points == 21  # 20 before the event, and the point in question
+    assert [reason.code for reason in explaining.point("a", us(50 * MINUTE)).reasons] == ["inside"]
+    assert judge.asked[-1][2] == 31
+
+
+def test_an_anomaly_that_an_event_covers_later_is_still_explained(place, explaining):
+    wave(place, "a", minutes=100, bumps=[50])
+    add(place, 45, 60)
+    (anomaly,) = place.anomalies()
+    told = explaining.anomaly(anomaly.anomaly_id)
+    assert (told.looked.points, told.hindsight is not None) == (100 - 15 + 6, True)

@@ -104,3 +104,19 @@ def test_a_later_peak_takes_over_what_is_said(database):
     with database.read() as session:
         (row,) = session.query(AnomalyRow).all()
     assert (row.seen, row.text, row.peak_at) == (7.0, "7 is far from 0", 3)
+
+
+def test_the_first_point_inside_a_known_event_closes_what_is_open_and_forgets_what_is_not(database):
+    grow(database, (1, 1, 2.0), (2, 1, 3.0), open_after_points=1)
+    grow(database, (3, 1, 2.0), open_after_points=2)
+    arrived = columns((1, 2, 9.0), (2, 2, 0.0), (3, 2, 9.0), (1, 3, 9.0), (1, 4, 5.0))
+    known = np.array([True, False, True, True, False])
+    alarm = np.array([False, False, False, False, True])
+    scored = PlainBlock(np.where(known, NAN, arrived.values), alarm, arrived.values)
+    with database.write() as session:
+        facts = Growth(session, SignalsSettings(), arrived, scored, known).grow()
+    assert [(fact.name, getattr(fact, "series_id", None)) for fact in facts] == [
+        ("AnomalyClosed", "s1"),
+        ("AnomalyOpened", "s1"),
+    ]
+    assert rows(database) == [(1, "closed", 1, 1, 2.0, 1), (2, "open", 1, 1, 3.0, 1), (1, "open", 4, 4, 5.0, 1)]

@@ -74,3 +74,17 @@ def test_feedback_is_asked_for_once_and_similar_ones_are_pointed_at():
     )
     assert said[0].endswith("people said of them: 2 noise.")
     assert "still open" in said[1]
+
+
+@pytest.mark.parametrize(
+    ("changed", "codes"),
+    [
+        ({}, ["known_event", "known_event", "inside"]),
+        ({"opinion": None, "model": "none"}, ["known_event", "known_event", "no_model"]),
+        ({"opened_us": MINUTE, "opinion": STRANGE}, ["alarm", "known_event", "known_event"]),
+    ],
+)
+def test_known_events_are_named_before_all_else_unless_it_did_alarm(changed, codes):
+    told = reasons(replace(USUAL, events=("maintenance 'x' (evt_1)", "deploy 'y' (evt_2)"), **changed))
+    assert [reason.code for reason in told] == codes
+    assert any("maintenance 'x' (evt_1)" in reason.text for reason in told)

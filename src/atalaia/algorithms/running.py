@@ -1,6 +1,6 @@
 """Running statistics of many series, folded in batch by batch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from math import exp, isnan, log
 
 import numpy as np
@@ -12,6 +12,15 @@ from atalaia.core.points import FloatArray, IntArray, NumberArray
 
 STEP_WEIGHT = 0.05
 """What one new step weighs against all before it."""
+FORGETS = 0.99999
+"""What is left of a longest gap, or row of equal values, after each point: half of it after 69,000."""
+_GROWS = 4.0
+"""One that is longer than all before counts as so many times the longest at most: else one outage would teach that
+outages are usual. One that comes again is learnt in a few times."""
+_FEW_STEPS, _FEW_REPEATS = 10.0, 15.0
+"""So long ones are learnt at once."""
+_MOST_OFF = 2.0
+"""A distance counts as that far off at most, so that one outage does not make a series unsteady."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,6 +39,14 @@ class Running:
         float64[m]; NaN while `count` is 0.
     step_us
         float64[m], usual distance between two points in microseconds; NaN below two points.
+    unsteady
+        float64[m], how much the distances scatter: the usual size of the logarithm of one beside the usual one.
+    gap_us
+        float64[m], the longest distance between two points, which is forgotten over many thousand points.
+    flat, flat_since
+        int64[m], how many points in a row have repeated the value of the one at `flat_since`.
+    flat_usual
+        float64[m], the longest such row that ended, forgotten in the same way.
     """
 
     count: IntArray
@@ -39,6 +56,11 @@ class Running:
     last_ts: IntArray
     last_value: FloatArray
     step_us: FloatArray
+    unsteady: FloatArray
+    gap_us: FloatArray
+    flat: IntArray
+    flat_since: IntArray
+    flat_usual: FloatArray
 
     def __len__(self) -> int:
         return len(self.count)
@@ -59,20 +81,18 @@ class Running:
             last_ts=np.zeros(series, np.int64),
             last_value=np.full(series, np.nan),
             step_us=np.full(series, np.nan),
+            unsteady=np.zeros(series),
+            gap_us=np.zeros(series),
+            flat=np.zeros(series, np.int64),
+            flat_since=np.zeros(series, np.int64),
+            flat_usual=np.zeros(series),
         )
 
     def grown(self, series: int) -> "Running":
         """Return the same statistics with empty ones behind them, of `series` series in all."""
         more = Running.empty(series - len(self))
-        return Running(
-            count=np.concatenate([self.count, more.count]),
-            mean=np.concatenate([self.mean, more.mean]),
-            m2=np.concatenate([self.m2, more.m2]),
-            first_ts=np.concatenate([self.first_ts, more.first_ts]),
-            last_ts=np.concatenate([self.last_ts, more.last_ts]),
-            last_value=np.concatenate([self.last_value, more.last_value]),
-            step_us=np.concatenate([self.step_us, more.step_us]),
-        )
+        columns = {one.name: (getattr(self, one.name), getattr(more, one.name)) for one in fields(self)}
+        return Running(**{name: np.concatenate(both) for name, both in columns.items()})
 
 
 def fold(
@@ -107,8 +127,9 @@ def fold(
     if order is not None:
         rows, timestamps, values = rows[order], timestamps[order], values[order]
     columns = (state.count, state.mean, state.m2, state.first_ts, state.last_ts, state.last_value, state.step_us)
+    habits = (state.unsteady, state.gap_us, state.flat, state.flat_since, state.flat_usual)
     newer = np.zeros(len(rows), np.bool_)
-    _fold(*columns, rows, timestamps, values, newer)
+    _fold(*columns, *habits, rows, timestamps, values, newer)
     if order is None:
         return newer
     took_part = np.empty(len(rows), np.bool_)
@@ -125,6 +146,11 @@ def _fold(
     last_ts: IntArray,
     last_value: FloatArray,
     step_us: FloatArray,
+    unsteady: FloatArray,
+    gap_us: FloatArray,
+    flat: IntArray,
+    flat_since: IntArray,
+    flat_usual: FloatArray,
     rows: IntArray,
     timestamps: IntArray,
     values: FloatArray,
@@ -134,11 +160,24 @@ def _fold(
         row, moment, value = rows[i], timestamps[i], values[i]
         seen = count[row]
         if seen == 0:
-            first_ts[row] = moment
+            first_ts[row] = flat_since[row] = moment
         elif moment <= last_ts[row]:
             continue
         else:
-            step_us[row] = _step(float(step_us[row]), float(moment - last_ts[row]))
+            distance = float(moment - last_ts[row])
+            off = _off(float(step_us[row]), distance)
+            if seen == 1:
+                step_us[row] = distance
+            elif off != 0.0:  # most series are regular, and a power takes longer than all the rest
+                step_us[row] *= exp(STEP_WEIGHT * off)
+            unsteady[row] += STEP_WEIGHT * (min(abs(off), _MOST_OFF) - unsteady[row])
+            gap_us[row] = _longest(float(gap_us[row]), distance, _FEW_STEPS * float(step_us[row]))
+            if value == last_value[row]:
+                flat[row] += 1
+            else:
+                flat_usual[row] = _longest(float(flat_usual[row]), float(flat[row]), _FEW_REPEATS)
+                flat[row] = 0
+                flat_since[row] = moment
         count[row] = seen + 1
         delta = value - mean[row]
         mean[row] += delta / (seen + 1)
@@ -149,9 +188,12 @@ def _fold(
 
 
 @compiled
-def _step(old: float, distance: float) -> float:
-    """Return the usual distance after one more: s becomes s ** (1 - w) * distance ** w."""
-    if isnan(old):
-        return distance
-    # Most series are regular, and a power takes longer than all the rest.
-    return old if distance == old else old * exp(STEP_WEIGHT * log(distance / old))
+def _off(usual: float, distance: float) -> float:
+    """Return how far a distance is off the usual one, as a logarithm: s becomes s ** (1 - w) * distance ** w."""
+    return 0.0 if isnan(usual) or distance == usual else log(distance / usual)
+
+
+@compiled
+def _longest(longest: float, now: float, few: float) -> float:
+    """Return the longest of its kind after one more."""
+    return max(longest * FORGETS, min(now, _GROWS * max(longest, few)))

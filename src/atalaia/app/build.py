@@ -43,8 +43,10 @@ from atalaia.serving.remembered import RememberedDeployments
 from atalaia.serving.service import Serving
 from atalaia.signals import tasks as signals_tasks
 from atalaia.signals.erasure import SeriesErasure
+from atalaia.signals.events import KnownEvents
 from atalaia.signals.explaining import Explaining
 from atalaia.signals.known import KnownSeries
+from atalaia.signals.lessons import Lessons
 from atalaia.signals.memory import Memory
 from atalaia.signals.service import Signals
 
@@ -94,11 +96,9 @@ class Atalaia:
         )
         self.privacy = Privacy(settings.privacy, settings.data_dir, keyring)
         self.signals = Signals(*at, self.serving, memory, settings.signals, self.telemetry, self.privacy)
+        kept_by = (self.database, self.queue, self.blobs, self.outbox)
         self.lifecycle = Lifecycle(
-            self.database,
-            self.queue,
-            self.blobs,
-            self.outbox,
+            *kept_by,
             self.signals,
             self.signals.anomalies,
             self.registry,
@@ -106,6 +106,7 @@ class Atalaia:
             settings.lifecycle,
             self.telemetry,
             self.signatures,
+            Lessons(self.signals),
         )
         self.incidents = Incidents(self.signals, self.privacy, settings.incidents)
         self.site = Site(settings, self.blobs)
@@ -186,6 +187,11 @@ class Atalaia:
     def explaining(self) -> Explaining:
         """Who says why there is an alarm, or none."""
         return Explaining(self.signals, Judge(self.serving.models))
+
+    @cached_property
+    def known_events(self) -> KnownEvents:
+        """What people know of beforehand."""
+        return KnownEvents(self.signals)
 
     def _audit_log(self) -> Audit:
         return Audit(

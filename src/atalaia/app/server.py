@@ -43,6 +43,7 @@ from atalaia.serving.prediction_log import PredictionLog
 from atalaia.serving.schemas import BatchColumns, BatchIn, BatchNumbers, PredictIn
 from atalaia.signals import api as signals_api
 from atalaia.signals.doors import PointDoors
+from atalaia.signals.event_api import events_router
 from atalaia.signals.explanation_api import explanations_router
 from atalaia.signals.schemas import PointColumns, PointNumbers, PointRows
 from atalaia.signals.threshold_api import thresholds_router
@@ -209,6 +210,7 @@ def _control_plane(atalaia: Atalaia) -> list[APIRouter]:
         signals_api.anomalies_router(atalaia.signals),
         explanations_router(atalaia.explaining),
         thresholds_router(atalaia.signals),
+        events_router(atalaia.known_events),
         jobs_router(*jobs, "/api/v1/training/jobs", (TRAINING,)),
         jobs_router(*jobs, "/api/v1/jobs"),
         audit_router(atalaia.database),
@@ -229,6 +231,9 @@ def _system_router(atalaia: Atalaia) -> APIRouter:
     def health() -> dict[str, Any]:
         """Say whether the service works, and how far scoring is behind."""
         told: dict[str, Any] = {"status": "ok", "version": __version__, "roles": sorted(atalaia.roles)}
+        if "worker" in atalaia.roles:  # who may follow, and so hears who is silent
+            lapses = atalaia.signals.scoring.lapses
+            told |= {"series_silent": lapses.silent, "senders_silent": lapses.is_held}
         try:
             return {**told, "scoring_lag_rows": atalaia.signals.lag()}
         except AtalaiaError as error:

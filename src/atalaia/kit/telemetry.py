@@ -93,6 +93,12 @@ METRICS: tuple[MetricName, ...] = (
     MetricName(
         "remote_write_skipped_total", "counter", ("reason",), "Parts of remote-write requests that are no points."
     ),
+    MetricName(
+        "series_silent", "gauge", (), "Series that send regularly and have stopped, where this process follows."
+    ),
+    MetricName(
+        "points_known_total", "counter", (), "Points inside known events, which were neither scored nor learnt."
+    ),
     MetricName("intake_bytes", "gauge", (), "Memory of points that wait to become durable."),
     MetricName("scoring_lag_rows", "gauge", (), "Accepted batches that wait to be scored."),
     MetricName("anomalies_opened_total", "counter", (), "Anomalies opened."),

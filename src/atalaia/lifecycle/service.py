@@ -41,7 +41,13 @@ Model = tuple[store.ModelRow, list[ModelVersion]]
 
 
 class Lifecycle:
-    """Models and their versions."""
+    """Models and their versions.
+
+    Parameters
+    ----------
+    lessons
+        The history as trainings read it, if that differs from what was received.
+    """
 
     def __init__(
         self,
@@ -56,7 +62,9 @@ class Lifecycle:
         settings: LifecycleSettings,
         telemetry: Telemetry,
         signatures: Signatures,
+        lessons: History | None = None,
     ) -> None:
+        lessons = lessons or history
         self.database = database
         self.queue = queue
         self.settings = settings
@@ -64,9 +72,9 @@ class Lifecycle:
             queue,
             blobs,
             outbox,
-            history,
+            lessons,
             registry,
-            Selection(history, judgements, settings),
+            Selection(lessons, judgements, settings),
             settings,
             signatures,
         )

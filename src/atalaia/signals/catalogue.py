@@ -18,6 +18,7 @@ from atalaia.kit.notes import note
 from atalaia.signals.rules import BUCKET_SERIES, fleet_of
 from atalaia.signals.settings import SignalsSettings
 from atalaia.signals.store import catalogue as store
+from atalaia.signals.store import events
 
 MAX_LABELS = 64
 """Labels that one series may have."""
@@ -165,6 +166,7 @@ class Catalogue:
             detail = f"a series may have {MAX_LABELS} labels, this would make {len(labels)}"
             raise Invalid("invalid_request", detail, faults=[Fault("/labels", detail)])
         row.labels = labels
+        events.touch(session)
         note(session, "series_labelled", series_id, changed=dict(changed))
         if row.fleet_id is None:
             row.fleet_id = self._place(session, series_id, labels, store.fleet_sizes(session))
@@ -193,6 +195,7 @@ class Catalogue:
         self._fleet(session, fleet_id, "hand")
         session.flush()
         store.assign(session, fleet_id, wanted)
+        events.touch(session)
         note(session, "fleet_set", fleet_id, series=len(wanted), first=wanted[:20])
         return Fleet(fleet_id, "hand", len(wanted))
 
@@ -216,6 +219,7 @@ class Catalogue:
             session.flush()
             store.assign_range(session, fleet, part * width, (part + 1) * width)
             note(session, "fleet_gathered", fleet)
+        events.touch(session)
         return store.fleet_ids(session)
 
     def _add(self, session: Session, series_ids: Sequence[str], labels: Mapping[str, Mapping[str, str]]) -> None:

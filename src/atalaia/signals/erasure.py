@@ -16,6 +16,7 @@ from atalaia.core.errors import Stale, Unavailable
 from atalaia.kit.database import Database, chunks, serialize
 from atalaia.kit.erasures import Subject
 from atalaia.signals.blocks import Report, unheard
+from atalaia.signals.events import erase as erase_events
 from atalaia.signals.service import Signals
 from atalaia.signals.store import anomalies, catalogue, thresholds
 
@@ -70,6 +71,8 @@ class SeriesErasure:
                 gone = catalogue.remove_empty_fleets(session, fleets)
                 told |= {"series_blanked": len(numbers), "fleets_removed": len(gone)}
                 told["threshold_changes_erased"] = thresholds.erase(session, numbers, gone)
+                value = asked.value if asked.kind == "series_id" else asked.value.partition(":")[2]
+                told |= erase_events(session, asked, series, self._signals.privacy.known_as(value), gone)
                 tell(session, series, told, ids, old)
 
         again(attempt)

@@ -17,7 +17,7 @@ from atalaia.algorithms.explaining.rarity import Rarity, rarity
 from atalaia.algorithms.explaining.sharing import Label, SharedLabel, contributing
 from atalaia.algorithms.hindsight import hindsight
 from atalaia.core.anomalies import Anomaly, AnomalyState
-from atalaia.core.clock import MICROS, now_us, to_us
+from atalaia.core.clock import MICROS, isoformat, now_us, to_us
 from atalaia.core.errors import Unavailable
 from atalaia.core.points import FloatArray, IntArray
 from atalaia.core.series import Series
@@ -132,7 +132,7 @@ class Explaining:
         asked_us = at_us if at_us is not None else newest_us if newest_us is not None else now_us()
         middle_us = asked_us if newest_us is None else min(asked_us, newest_us)
         stamps, values = self._read(series, middle_us, middle_us)
-        past = Past(stamps, values, np.arange(len(stamps)) == len(stamps) - 1)
+        past = self._unknown(series, Past(stamps, values, np.arange(len(stamps)) == len(stamps) - 1))
         judged, model = self._judged(series, past)
         point_us = int(stamps[-1]) if len(stamps) else None
         row, pending, alarmed = self._held(series.number, point_us)
@@ -147,6 +147,7 @@ class Explaining:
             pending=pending,
             open_after=self._settings.open_after_points,
             close_after=self._settings.close_after_points,
+            events=self._events(series, asked_us if point_us is None else point_us),
         )
         told = PointExplained(
             series_id=series.series_id,
@@ -193,7 +194,25 @@ class Explaining:
     def _past(self, known: Known) -> Past:
         stamps, values = self._read(known.series, to_us(known.anomaly.peak_at), known.newest_us)
         opened_us, last_us = to_us(known.anomaly.opened_at), to_us(known.anomaly.last_at)
-        return Past(stamps, values, (stamps >= opened_us) & (stamps <= last_us))
+        return self._unknown(known.series, Past(stamps, values, (stamps >= opened_us) & (stamps <= last_us)))
+
+    def _unknown(self, series: Series, past: Past) -> Past:
+        """Return a past without what lies inside known events, which no model saw; what is asked about stays."""
+        numbers = np.full(len(past.timestamps), series.number, np.int32)
+        known = self.signals.calendar.known(numbers, past.timestamps)
+        if known is None:
+            return past
+        kept = ~known | past.inside
+        return Past(past.timestamps[kept], past.values[kept], past.inside[kept])
+
+    def _events(self, series: Series, moment_us: int) -> list[str]:
+        with self.signals.database.read() as session:
+            found = self.signals.calendar.covering(session, series.number, moment_us)
+        return [
+            f"{one.event.kind.value} {one.event.title!r} ({one.event.event_id}), "
+            f"{isoformat(one.start_us)} to {isoformat(one.end_us)}"
+            for one in found
+        ]
 
     def _read(self, series: Series, middle_us: int, newest_us: int) -> tuple[IntArray, FloatArray]:
         """Return points around a moment: three quarters of what may be read before it, a quarter after it."""

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from atalaia.core.anomalies import AnomalyState
@@ -26,13 +27,23 @@ class Growth:
         The points of the round, in order of time inside each series.
     scored
         Their scores.
+    known
+        Which of them lie inside known events, None for none: they end what goes on.
     """
 
-    def __init__(self, session: Session, settings: SignalsSettings, points: Points, scored: ScoredBlock) -> None:
+    def __init__(
+        self,
+        session: Session,
+        settings: SignalsSettings,
+        points: Points,
+        scored: ScoredBlock,
+        known: NDArray[np.bool_] | None = None,
+    ) -> None:
         self._session = session
         self._settings = settings
         self._points = points
         self._scored = scored
+        self._known = known
         self._facts: list[Fact] = []
         self._added: list[dict[str, Any]] = []
         self._changed: list[dict[str, Any]] = []
@@ -64,6 +75,7 @@ class Growth:
             self._scored.score[places].tolist(),
             self._scored.alarm[places].tolist(),
             places.tolist(),
+            known=None if self._known is None else self._known[places].tolist(),
             open_after=self._settings.open_after_points,
             close_after=self._settings.close_after_points,
             refractory_us=int(self._settings.refractory_s * MICROS),

@@ -54,6 +54,8 @@ class Situation:
         When the alarm began that holds the point; None when it did not alarm.
     pending
         Strange points of an interval that holds the point and is no alarm yet.
+    events
+        The known events that cover the point, each as a sentence says it.
     """
 
     asked_us: int
@@ -66,6 +68,7 @@ class Situation:
     pending: int
     open_after: int
     close_after: int
+    events: Sequence[str] = ()
 
 
 def reasons(now: Situation) -> list[Reason]:
@@ -73,6 +76,11 @@ def reasons(now: Situation) -> list[Reason]:
     if now.point_us is None:
         return [Reason("no_points", "No point of this series was received up to this moment.")]
     found = _of_model(now)
+    told = [
+        Reason("known_event", f"A known event covers it, so that it neither alarms nor teaches: {event}.")
+        for event in now.events
+    ]
+    found = [*found, *told] if now.opened_us is not None else [*told, *found]
     if now.step_us and now.asked_us - now.point_us > _GAP_STEPS * now.step_us:
         text = f"No point came after {isoformat(now.point_us)}, though one comes every {now.step_us / MICROS:g} s."
         found.insert(0, Reason("missing_point", f"{text} What is explained is that last one."))

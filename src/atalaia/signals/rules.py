@@ -95,6 +95,7 @@ def advance(
     alarms: Sequence[bool],
     positions: Sequence[int],
     *,
+    known: Sequence[bool] | None = None,
     open_after: int,
     close_after: int,
     refractory_us: int = 0,
@@ -111,12 +112,19 @@ def advance(
         Where they stand in the block that is being read.
     refractory_us
         An interval that is open does not close before it was quiet for so long.
+    known
+        Which of them lie inside a known event. The first of these ends what goes on: that neither grows nor stays.
     """
     closed: list[Interval] = []
-    for moment, score, alarm, position in zip(timestamps, scores, alarms, positions, strict=True):
-        if isnan(score):
+    inside = [False] * len(timestamps) if known is None else known
+    columns = zip(timestamps, scores, alarms, positions, inside, strict=True)
+    for moment, score, alarm, position, is_known in columns:
+        if is_known:
+            closed += [current] if current is not None and current.is_open else []
+            current = None
+        elif isnan(score):
             continue
-        if alarm:
+        elif alarm:
             current = _stranger(current, moment, score, position, open_after)
         elif current is not None:
             current = replace(current, quiet=current.quiet + 1)

@@ -5,7 +5,7 @@ columns. One round is one transaction: anomalies and the marks on the batches ch
 now and then, together with the number of the round that it covers. A process that takes over reads what was stored
 and folds in the batches of the later rounds anew, so that one killed at any moment neither loses nor doubles
 anything. Points that are not newer than all before them (late or repeated ones) are kept in history, but raise no
-alarm and teach nothing.
+alarm and teach nothing. Nor do those that lie inside known events; they count in the running statistics alone.
 
 Work that may take longer than the lease renews it on the way, and is given up when the process is to stop: whoever
 follows next does it again.
@@ -17,9 +17,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import structlog
+from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
-from atalaia.algorithms.calibration import watch
 from atalaia.core.clock import MICROS, now_us
 from atalaia.core.errors import Broken, Stale, Unavailable
 from atalaia.core.facts import AnomalyOpened, Fact
@@ -29,8 +29,10 @@ from atalaia.kit.database import Database
 from atalaia.kit.facts import Outbox
 from atalaia.kit.leases import is_gone, owner_name
 from atalaia.kit.telemetry import Telemetry
+from atalaia.signals.calendar import Calendar
 from atalaia.signals.growth import Growth
 from atalaia.signals.history import History
+from atalaia.signals.lapses import Lapses
 from atalaia.signals.memory import Memory
 from atalaia.signals.ports import Pupil, ScoredBlock, Scorer
 from atalaia.signals.settings import SignalsSettings
@@ -38,10 +40,12 @@ from atalaia.signals.statistics import PAGE, in_time_order
 from atalaia.signals.store import catalogue, history
 from atalaia.signals.store import follower as store
 from atalaia.signals.thresholds import Thresholds
+from atalaia.signals.unknown import watch
 
 DRAIN_POINTS = 500_000
 """Points that one transaction scores at most."""
 _REPLAY_POINTS = 2_000_000
+_FEW_BATCHES = 500
 _STORE_PAUSE_S = 5.0
 """After the store could not be reached."""
 _STORE_SHARE = 0.05
@@ -62,6 +66,7 @@ class Scoring:
         thresholds: Thresholds,
         settings: SignalsSettings,
         telemetry: Telemetry,
+        calendar: Calendar,
     ) -> None:
         self._database = database
         self._outbox = outbox
@@ -71,6 +76,8 @@ class Scoring:
         self._thresholds = thresholds
         self._settings = settings
         self._telemetry = telemetry
+        self._calendar = calendar
+        self.lapses = Lapses(database, outbox, memory, calendar, settings, telemetry)
         self._owner = owner_name()
         self._lock = threading.RLock()
         self._stopping = threading.Event()
@@ -127,31 +134,40 @@ class Scoring:
             except BaseException:
                 self._memory.forget()  # it knows of points that are not marked as scored
                 raise
+        if len(batches) < _FEW_BATCHES and sum(batch.rows for batch in batches) < DRAIN_POINTS:  # nothing waits
+            self.lapses.look(self._owner)
         self._store_if_due()
         return bool(batches)
 
     def _score(self, batches: Sequence[history.Batch]) -> None:
         points = self._learn(batches)
-        scored = self._watch(points)
+        self.lapses.arrived(points.series)
+        scored, known = self._watch(points)
         with self._database.write() as session:
             row = store.own(session, self._owner)
             row.round += 1
             row.until = self._lease_end()
             history.mark_scored(session, [batch.id for batch in batches], row.round)
-            facts = self._grow(session, points, scored)
+            facts = self._grow(session, points, scored, known)
             self._outbox.publish(session, *facts)
         self._renewed()
         self._memory.round = row.round
+        if known is not None:
+            self._telemetry.count("points_known_total", by=int(known.sum()))
         if opened := sum(isinstance(fact, AnomalyOpened) for fact in facts):
             self._telemetry.count("anomalies_opened_total", by=opened)
 
-    def _watch(self, points: Points, *, replayed: bool = False) -> ScoredBlock:
-        scored = self._scorer.watch_block(points.series, points.timestamps, points.values, replayed=replayed)
-        watch(self._memory.live.tails, points.series, points.timestamps, scored.raw())
-        return scored
+    def _watch(self, points: Points, *, replayed: bool = False) -> tuple[ScoredBlock, NDArray[np.bool_] | None]:
+        """Return the scores of points, and which of them lie inside known events, None when none can."""
+        known = self._calendar.known(points.series, points.timestamps)
+        scored = watch(self._scorer, points, known, replayed=replayed)
+        self._memory.live.watch(points.series, points.timestamps, scored.raw())
+        return scored, known
 
-    def _grow(self, session: Session, points: Points, scored: ScoredBlock) -> list[Fact]:
-        return Growth(session, self._settings, points, scored).grow()
+    def _grow(
+        self, session: Session, points: Points, scored: ScoredBlock, known: NDArray[np.bool_] | None
+    ) -> list[Fact]:
+        return Growth(session, self._settings, points, scored, known).grow()
 
     def _learn(self, batches: Sequence[history.Batch]) -> Points:
         """Fold batches into the statistics; return those of their points that are newer than all before them."""
@@ -287,8 +303,10 @@ class Scoring:
                 continue
             for part in self._past.parts(numbers.tolist(), since_us, newest + 1, _REPLAY_POINTS):
                 self._go_on()
-                known = columns.known(part)  # the others are still to be scored
-                pupil.teach(known.series, known.timestamps, known.values)
+                seen = columns.known(part)  # the others are still to be scored
+                known = self._calendar.known(seen.series, seen.timestamps)
+                seen = seen if known is None else seen.take(~known)
+                pupil.teach(seen.series, seen.timestamps, seen.values)
 
     def _store_if_due(self) -> None:
         self._thresholds.correct(self._memory.live)

@@ -19,6 +19,7 @@ from atalaia.kit.privacy import Privacy
 from atalaia.kit.telemetry import Telemetry
 from atalaia.kit.threads import Loop
 from atalaia.signals.anomalies import Anomalies
+from atalaia.signals.calendar import Calendar
 from atalaia.signals.catalogue import Catalogue
 from atalaia.signals.history import History
 from atalaia.signals.ingest import Batch
@@ -56,16 +57,18 @@ class Signals:
         self.catalogue = Catalogue(settings)
         self.history = History(database, blobs, settings)
         self.memory = memory
+        self.calendar = Calendar(database)
         self.history.horizon = memory.horizon
         self.thresholds = Thresholds(database, scorer, settings)
         self.anomalies = Anomalies(database, outbox, self.catalogue, self.thresholds, privacy, telemetry)
-        at = (self.memory, self.history, self.thresholds, settings, telemetry)
+        at = (self.memory, self.history, self.thresholds, settings, telemetry, self.calendar)
         self.scoring = Scoring(database, outbox, scorer, *at)
         self.intake = Intake(database, self.history, telemetry, settings.intake_bytes, self._kept, self.catalogue)
         self.follower = Loop("scoring", self.scoring.drain, every_s=0.5, pause_s=settings.score_pause_s)
         self._scorer = scorer
         telemetry.gauge("scoring_lag_rows", self.lag, asks=True)
         telemetry.gauge("alarm_budget_realised_ratio", self._realised, asks=True)
+        telemetry.gauge("series_silent", lambda: self.scoring.lapses.silent)
 
     def numbered(self, session: Session, batch: Batch) -> tuple[Points, int]:
         """Return the points of a batch by number, and how many series are new; those are added.

@@ -69,6 +69,41 @@ class SignalsSettings(BaseModel):
         ge=0,
         description="An anomaly that was quiet for less is still open, so that what comes again soon joins it.",
     )
+    watch_silence: bool = Field(default=True, description="Whether series that stop sending become anomalies.")
+    silent_after_s: float = Field(
+        default=300, gt=0, description="No series counts as silent sooner, however often it sends, in seconds."
+    )
+    silent_share: float = Field(
+        default=0.1,
+        gt=0,
+        le=1,
+        description="If more than this share of series is late, or flat, who sends is down: no anomaly opens.",
+    )
+    silent_at_most_days: float = Field(
+        default=7.0,
+        gt=0,
+        description="A series that is silent for longer is taken to be gone, and its anomaly closes.",
+    )
+    watch_flat: bool = Field(
+        default=True, description="Whether series that repeat one value as they never did become anomalies."
+    )
+    flat_after_points: int = Field(
+        default=60, ge=2, description="Repetitions of one value in a row before which no series counts as flat."
+    )
+    live_within_s: float = Field(
+        default=3_600,
+        gt=0,
+        description="A series whose newest point arrived later than this after it was measured is imported, not "
+        "watched live: it falls neither silent nor flat.",
+    )
+    deploy_event_s: float = Field(
+        default=1_800,
+        gt=0,
+        description="How long a deploy is a known event, if only its start is said, in seconds.",
+    )
+    max_known_events: int = Field(
+        default=1_000, ge=1, description="Known events that there may be, those of the past included."
+    )
     explain_max_points: int = Field(
         default=20_000, ge=100, description="Points of one series that the explanation of an alarm may read."
     )

@@ -1,6 +1,6 @@
 """The running statistics of all series, as columns by number: in the memory of the follower, or as it stored them.
 
-285,000 series take 26 MB. The follower stores pages of 4,096 series now and then; whoever is not the follower reads
+285,000 series take 42 MB. The follower stores pages of 4,096 series now and then; whoever is not the follower reads
 those.
 """
 
@@ -13,9 +13,9 @@ import structlog
 from numpy.typing import NDArray
 
 from atalaia.algorithms.artifacts import pack, unpack
-from atalaia.algorithms.calibration import Tails
+from atalaia.algorithms.calibration import Tails, watch
 from atalaia.algorithms.compiled import compiled
-from atalaia.algorithms.running import Running, fold
+from atalaia.algorithms.running import FORGETS, Running, fold
 from atalaia.core.errors import AtalaiaError, Broken
 from atalaia.core.points import FloatArray, IntArray, NumberArray, Points
 
@@ -23,6 +23,10 @@ PAGE = 4_096
 _FORMAT = "atalaia.statistics"
 _COLUMNS = tuple(field.name for field in fields(Running))
 _TAIL = "tail_"
+_GROWS = 4
+_FEW_US = 300_000_000
+_LATER = frozenset("unsteady gap_us flat flat_since flat_usual arrived_us wait_us".split())
+"""Columns that pages of earlier releases lack: they begin anew."""
 _log = structlog.get_logger(__name__)
 
 
@@ -50,6 +54,8 @@ class StatisticsColumns:
         self.running = Running.empty(PAGE)
         self.received = np.zeros(PAGE, np.int64)
         self.tails = Tails.empty(PAGE)
+        self.arrived_us = np.zeros(PAGE, np.int64)
+        self.wait_us = np.zeros(PAGE, np.int64)
         self._changed = np.zeros(1, np.bool_)
 
     def receive(self, numbers: NumberArray) -> None:
@@ -64,22 +70,33 @@ class StatisticsColumns:
         self._grow(int(numbers.max()) + 1)
         return fold(self.running, numbers, timestamps, values)
 
+    def arrive(self, numbers: NumberArray, now_us: int, since_us: int) -> None:
+        """Note when newer points than all before arrived; nothing was heard before `since_us`."""
+        _arrive(self.arrived_us, self.wait_us, numbers, now_us, since_us)
+
     def blank(self, numbers: NumberArray) -> None:
         """Forget what is known of some series."""
         known = numbers[numbers < len(self.received)]
         nothing = Running.empty(1)
         for name in _COLUMNS:
             getattr(self.running, name)[known] = getattr(nothing, name)[0]
-        self.received[known] = 0
-        for column in self.tails:
+        for column in self._own().values():
             column[known] = 0
+
+    def watch(self, numbers: NumberArray, timestamps: IntArray, scores: FloatArray) -> None:
+        """Fold scores in, in their order; they are told in parts of the detectors' own thresholds."""
+        watch(self.tails, numbers, timestamps, scores)
+
+    def _own(self) -> dict[str, NDArray[Any]]:
+        times = {"received": self.received, "arrived_us": self.arrived_us, "wait_us": self.wait_us}
+        return times | {_TAIL + name: column for name, column in self.tails._asdict().items()}
 
     def page_bytes(self, page: int) -> bytes:
         """Return a page as it is stored."""
         rows = slice(page * PAGE, (page + 1) * PAGE)
         columns: dict[str, NDArray[Any]] = {name: getattr(self.running, name)[rows] for name in _COLUMNS}
-        columns |= {_TAIL + name: column[rows] for name, column in self.tails._asdict().items()}
-        return pack({"format": _FORMAT, "version": 1}, {**columns, "received": self.received[rows]})
+        own = {name: column[rows] for name, column in self._own().items()}
+        return pack({"format": _FORMAT, "version": 1}, {**columns, **own})
 
     def of(self, number: int) -> SeriesStatistics:
         """Return what is known of a series."""
@@ -130,13 +147,10 @@ class StatisticsColumns:
             header, members = unpack(data)
             if (header.get("format"), header.get("version")) != (_FORMAT, 1):
                 raise ValueError("it is of another format")
-            for name in _COLUMNS:
-                column: NDArray[Any] = getattr(self.running, name)
-                column[rows] = members[name].array(column.dtype.str, (PAGE,))
-            self.received[rows] = members["received"].array("<i8", (PAGE,))
-            for name, column in self.tails._asdict().items():
-                if _TAIL + name in members:  # pages from before there were any have none
-                    column[rows] = members[_TAIL + name].array(column.dtype.str, (PAGE,))
+            running: dict[str, NDArray[Any]] = {name: getattr(self.running, name) for name in _COLUMNS}
+            for name, column in {**running, **self._own()}.items():
+                if name in members or name not in _LATER and not name.startswith(_TAIL):
+                    column[rows] = members[name].array(column.dtype.str, (PAGE,))
         except (KeyError, ValueError) as error:
             raise Broken("bad_blob", f"a stored page of statistics cannot be used: {error}") from error
 
@@ -145,8 +159,10 @@ class StatisticsColumns:
             return
         pages = max(2 * len(self._changed), -(-series // PAGE))
         self.running = self.running.grown(pages * PAGE)
-        self.received = np.append(self.received, np.zeros(pages * PAGE - len(self.received), np.int64))
+        more = np.zeros(pages * PAGE - len(self.received), np.int64)
+        self.received = np.append(self.received, more)
         self.tails = self.tails.grown(pages * PAGE)
+        self.arrived_us, self.wait_us = np.append(self.arrived_us, more), np.append(self.wait_us, more)
         self._changed = np.append(self._changed, np.zeros(pages - len(self._changed), np.bool_))
 
 
@@ -202,6 +218,17 @@ def _receive(received: IntArray, changed: NDArray[np.bool_], numbers: NumberArra
     for i in range(len(numbers)):
         received[numbers[i]] += 1
         changed[numbers[i] // PAGE] = True
+
+
+@compiled
+def _arrive(arrived: IntArray, wait: IntArray, numbers: NumberArray, now: int, since: int) -> None:
+    for i in range(len(numbers)):
+        number = numbers[i]
+        if arrived[number] > 0 and arrived[number] != now:
+            most = _GROWS * max(wait[number], _FEW_US)  # an outage does not teach that outages are usual
+            waited = min(now - max(arrived[number], since), most)
+            wait[number] = max(np.int64(wait[number] * FORGETS), waited)
+        arrived[number] = now
 
 
 @compiled

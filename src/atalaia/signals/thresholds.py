@@ -27,7 +27,7 @@ from atalaia.signals.rules import LEAST_FACTOR, MOST_FACTOR, corrected, factor_o
 from atalaia.signals.settings import SignalsSettings
 from atalaia.signals.statistics import StatisticsColumns
 from atalaia.signals.store import thresholds as store
-from atalaia.signals.store.anomalies import AnomalyRow
+from atalaia.signals.store.anomalies import LAPSES, AnomalyRow
 
 _DAY_US = 86_400 * MICROS
 _DAYS = 7
@@ -166,7 +166,7 @@ class Thresholds:
 
         Returns the id of the change, None where it stays where it is.
         """
-        step = step_of(kind, row.peak_score)
+        step = None if row.part in LAPSES else step_of(kind, row.peak_score)  # those have no score to be moved
         for before in store.changes_of(session, row.number):
             if before.anomaly_id == row.id and before.undone_at is None:
                 before.undone_at = now_us()

@@ -12,6 +12,8 @@ VIEWS = {
     **{f"same_time_{n}": _SAME_TIME.format(n) for n in (4, 16)},
     "shape": "the shape of the last points together, beside what a network can draw of this series",
     "forecast": "the value, beside what a network foretold from the last points",
+    "missing": "how long no point has come, beside the longest silences of the series",
+    "flat": "how often one value has come in a row, beside the longest such rows of the series",
     "shift": "the value, where the last points already lay off together",
     "jump": "the value, where the last points already jumped",
     "spread": "the value, where the last points already scattered unlike before",

@@ -6,7 +6,7 @@ from atalaia.kit.database import Table
 from atalaia.kit.jobs import queue
 from atalaia.lifecycle import store as lifecycle
 from atalaia.serving import store as serving
-from atalaia.signals.store import anomalies, catalogue, follower, history, thresholds
+from atalaia.signals.store import anomalies, catalogue, events, follower, history, thresholds
 
 WHERE_TABLES_ARE = (
     erasures,
@@ -20,6 +20,7 @@ WHERE_TABLES_ARE = (
     serving,
     anomalies,
     catalogue,
+    events,
     follower,
     history,
     thresholds,

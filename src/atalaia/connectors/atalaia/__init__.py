@@ -43,6 +43,7 @@ from atalaia.connectors.atalaia.answers import (
 from atalaia.connectors.atalaia.audit import AuditEvent
 from atalaia.connectors.atalaia.client import Client
 from atalaia.connectors.atalaia.connection import Retry
+from atalaia.connectors.atalaia.events import KnownEvent
 from atalaia.connectors.atalaia.explanations import AnomalyExplanation, PointExplanation
 from atalaia.connectors.atalaia.incidents import CauseMetric, RootCause, Suspect
 from atalaia.connectors.atalaia.paging import iterate, pages
@@ -70,6 +71,7 @@ __all__ = [
     "Health",
     "Job",
     "JobRef",
+    "KnownEvent",
     "Me",
     "Model",
     "ModelMetrics",

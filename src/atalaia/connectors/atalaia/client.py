@@ -9,6 +9,7 @@ from atalaia.connectors.atalaia.access import AccessCalls
 from atalaia.connectors.atalaia.answers import Health, Prediction, Predictions
 from atalaia.connectors.atalaia.audit import AuditCalls
 from atalaia.connectors.atalaia.connection import Connection, Retry
+from atalaia.connectors.atalaia.events import EventCalls
 from atalaia.connectors.atalaia.incidents import IncidentCalls
 from atalaia.connectors.atalaia.privacy import PrivacyCalls
 from atalaia.connectors.atalaia.requests import Moment, Point, point_body, segment
@@ -74,6 +75,7 @@ class Client:
         self.models = ModelCalls(self._connection)
         self.access = AccessCalls(self._connection)
         self.audit = AuditCalls(self._connection)
+        self.events = EventCalls(self._connection)
         self.incidents = IncidentCalls(self._connection)
         self.privacy = PrivacyCalls(self._connection)
 

@@ -46,6 +46,8 @@ PERMISSIONS: dict[str, tuple[Role, ...]] = {
     "series.write": (_M, _A),
     "anomalies.read": (_V, _D, _M, _A),
     "anomalies.judge": (_D, _M, _A),
+    "events.read": (_V, _D, _M, _A),
+    "events.write": (_M, _A),
     "predict": (_D, _M, _A, Role.PREDICTOR),
     "models.read": (_V, _D, _M, _A, Role.PREDICTOR),
     "models.train": (_D, _M, _A),

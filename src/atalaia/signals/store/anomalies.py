@@ -75,6 +75,21 @@ class FeedbackRow(Table):
     created_at: Mapped[int] = mapped_column(BigInteger)
 
 
+LAPSES = ("missing", "flat")
+"""Parts of anomalies that no point has opened: nothing that a model scores makes them grow, or closes them."""
+
+
+class Lapse(NamedTuple):
+    """An anomaly of a series that fell silent, or flat, and is so still."""
+
+    id: str
+    number: int
+    series_id: str
+    part: str
+    opened_at: int
+    peak_score: float
+
+
 class Growing(NamedTuple):
     """An interval that is open or pending, as far as growing needs it."""
 
@@ -94,7 +109,15 @@ def growing(session: Session) -> dict[int, Growing]:
     """Return the open or pending interval of each series that has one, by the number of the series."""
     unfinished = AnomalyRow.state.in_((AnomalyState.OPEN.value, PENDING))
     columns = [getattr(AnomalyRow, name) for name in Growing._fields]
-    return {row[1]: Growing(*row) for row in session.execute(select(*columns).where(unfinished)).tuples()}
+    query = select(*columns).where(unfinished, AnomalyRow.part.not_in(LAPSES))
+    return {row[1]: Growing(*row) for row in session.execute(query).tuples()}
+
+
+def lapses(session: Session) -> list[Lapse]:
+    """Return the open anomalies of series that fell silent, or flat."""
+    columns = [getattr(AnomalyRow, name) for name in Lapse._fields]
+    query = select(*columns).where(AnomalyRow.state == AnomalyState.OPEN.value, AnomalyRow.part.in_(LAPSES))
+    return [Lapse(*row) for row in session.execute(query).tuples()]
 
 
 def save(
@@ -141,12 +164,16 @@ def anomalies_page(
 
 
 def judged(session: Session, numbers: Sequence[int], from_us: int, to_us: int) -> list[AnomalyRow]:
-    """Return anomalies of series that overlap [from, to) and of which something was said, oldest first."""
+    """Return anomalies of series that overlap [from, to) and of which something was said, oldest first.
+
+    Those that no point has opened are left out: no detector can be asked whether it finds them.
+    """
     found: list[AnomalyRow] = []
     spoken = select(FeedbackRow.id).where(FeedbackRow.anomaly_id == AnomalyRow.id).exists()
     for chunk in chunks(numbers):
         query = select(AnomalyRow).where(AnomalyRow.number.in_(chunk), AnomalyRow.state != PENDING, spoken)
         query = query.where(AnomalyRow.opened_at < to_us, AnomalyRow.last_at >= from_us)
+        query = query.where(AnomalyRow.part.not_in(LAPSES))
         found += session.scalars(query)
     return sorted(found, key=lambda row: (row.opened_at, row.id))
 

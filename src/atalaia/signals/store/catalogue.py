@@ -1,7 +1,7 @@
 """Tables of series and fleets."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -93,6 +93,12 @@ def labelled(session: Session, name: str, value: str, limit: int) -> list[int]:
     """Return the numbers of the first series that have a label."""
     query = select(SeriesRow.number).where(_has(name, value), _IS_THERE).order_by(SeriesRow.number)
     return list(session.scalars(query.limit(limit)))
+
+
+def numbers_where(session: Session, *, fleet_id: str | None, labels: Mapping[str, str]) -> list[int]:
+    """Return the numbers of the series of a fleet, or of those that have all of some labels."""
+    query = select(SeriesRow.number).where(_IS_THERE, *(_has(*label) for label in labels.items()))
+    return list(session.scalars(query if fleet_id is None else query.where(SeriesRow.fleet_id == fleet_id)))
 
 
 def _has(name: str, value: str) -> ColumnElement[bool]:

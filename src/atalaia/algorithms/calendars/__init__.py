@@ -1,0 +1,1 @@
+"""Stretches of time that are known: single ones, recurrences, public holidays; and which points lie in them."""
