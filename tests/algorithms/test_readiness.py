@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
+from atalaia.algorithms.adoption import adopting
 from atalaia.algorithms.detectors import make_detector
+from atalaia.algorithms.detectors.protocol import Streaming
 from atalaia.algorithms.models import FleetModel
 from atalaia.algorithms.readiness import readiness_of
 from atalaia.core.points import Group
@@ -39,3 +41,17 @@ def test_a_series_that_joined_later_is_not_learnt():
     told = readiness_of(model_of("streaming", noise(100)), "b", 3.0)
     assert (told.state, told.confidence, told.points) == ("unlearnt", Confidence.LOW, 0)
     assert told.missing == ("it was not there when the model was trained",)
+
+
+def test_an_adopted_series_says_how_many_peers_it_began_from():
+    trained = model_of("streaming", daily())
+    model = adopting(trained, {"b": (0,)}, trained)
+    told = readiness_of(model, "b", 0.0)
+    assert (told.state, told.peers, told.points) == ("unlearnt", 1, 0)
+    assert told.missing == ("a level needs 10 points, 0 are known",)
+    at = np.arange(120, dtype=np.int64) * 60_000_000 + int(trained.state["times"].max())
+    assert isinstance(model.detector, Streaming)
+    model.detector.advance(model.state, np.ones(120, np.int64), at, np.sin(at / 1e9))
+    told = readiness_of(model, "b", 0.1)
+    assert (told.state, told.confidence, told.peers, told.points) == ("learnt", Confidence.HIGH, 1, 120)
+    assert readiness_of(model, "a", 10.0).peers == 0

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy.orm import Session
 
+from atalaia.algorithms.models import FleetModel
 from atalaia.app.migrations.tables import METADATA
 from atalaia.core.anomalies import Anomaly
 from atalaia.core.clock import MICROS
@@ -126,9 +127,13 @@ class FixedActivity:
     """Always the same counts."""
 
     counted: tuple[int, int] = (200, 10)
+    grown: dict[str, FleetModel] = field(default_factory=dict[str, FleetModel])
 
     def counts(self, series_id: str, since_us: int) -> tuple[int, int]:
         return self.counted
+
+    def adopted(self, series_id: str, version: str) -> FleetModel | None:
+        return self.grown.get(series_id)
 
 
 @dataclass

@@ -87,7 +87,7 @@ def test_a_series_says_how_ready_it_is(app: ASGIApp, workshop: Workshop) -> None
     workshop.promote(1)
     assert get(app, f"/models/{PUMP}/readiness").json() == {
         "series_id": "pump/7", "model_id": "series:pump/7", "version": "v1", "algorithm": "streaming",
-        "state": "learnt", "confidence": "high", "points": 2_000, "days": 1.39,
+        "state": "learnt", "confidence": "high", "points": 2_000, "days": 1.39, "peers": 0,
         "missing": ["a daily season needs 3 days, 1.4 are known"],
     }  # fmt: skip
     late = get(app, "/models/late/readiness")  # of a fleet without a model

@@ -1,9 +1,13 @@
 import numpy as np
 import pytest
 
-from atalaia.algorithms.detectors import DETECTORS
+from atalaia.algorithms.adoption import adopting
+from atalaia.algorithms.detectors import DETECTORS, make_detector
+from atalaia.algorithms.detectors.protocol import Streaming
+from atalaia.algorithms.models import FleetModel
 from atalaia.core.errors import Invalid, Missing
 from atalaia.core.models import ModelKey, Scope
+from atalaia.core.points import Group
 from tests.lifecycle.builders import FLEET, SERIES, START_US, wave
 
 MINUTE = 60_000_000
@@ -128,3 +132,24 @@ def test_models_are_listed_page_by_page(workshop):
 def test_the_depth_of_the_queue_is_a_metric(workshop):
     workshop.request()
     assert b"training_queue_depth 1.0" in workshop.telemetry.render()
+
+
+def test_a_series_that_joined_later_is_told_of_by_the_model_as_it_stands(workshop):
+    workshop.history.fleets["pumps"] = ["pump/7"]
+    workshop.train(FLEET, algorithm="streaming")
+    workshop.promote(1, FLEET)
+    workshop.history.fill("late", wave(200))
+    assert workshop.lifecycle.readiness(FLEET, "pump/7")[1].peers == 0
+    assert workshop.lifecycle.readiness(FLEET, "late")[1].points == 0
+    at = START_US + np.arange(5 * 288, dtype=np.int64) * 5 * MINUTE
+    trained = FleetModel.fit(make_detector("streaming", {}), ("a", "b"), Group.of([(at, np.sin(at / 1e10))] * 2))
+    workshop.activity.grown["late"] = model = adopting(trained, {"late": (0, 1)}, trained)
+    told = workshop.lifecycle.readiness(FLEET, "late")[1]
+    assert (told.state, told.points, told.peers) == ("unlearnt", 0, 2)
+    values = wave(200)
+    assert isinstance(model.detector, Streaming)
+    model.detector.advance(model.state, np.full(200, 2), START_US + np.arange(200) * MINUTE, values)
+    told = workshop.lifecycle.readiness(FLEET, "late")[1]
+    assert (told.state != "unlearnt", told.points, told.peers) == (True, 200, 2)
+    assert told.days == pytest.approx(200 / 1440, abs=0.01)
+    assert workshop.lifecycle.metrics(FLEET, "late", "1h")["score"]["points"] == 60

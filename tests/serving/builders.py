@@ -1,6 +1,6 @@
 """Serving on a shelf of models in memory: what is promoted, what the registry holds, what the catalogue knows."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
@@ -159,6 +159,9 @@ class Known:
     series: dict[str, Statistics] = field(default_factory=dict)
     numbered: dict[str, int] = field(default_factory=dict)
     is_down: bool = False
+    fleets: dict[str, str] = field(default_factory=dict)
+    labelled: dict[str, dict[str, str]] = field(default_factory=dict)
+    kept: dict[str, Callable[[], bytes]] = field(default_factory=dict)
 
     def fill(self, name: str, count: int = 100, mean: float = MEAN, std: float = STD) -> None:
         self.series[name] = Statistics(count, mean, std, mean)
@@ -169,6 +172,26 @@ class Known:
 
     def number(self, name: str) -> int:
         return self.numbered.setdefault(name, len(self.numbered) + 1)
+
+    def join(self, fleet_id: str, *names: str, **labels: str) -> None:
+        """Let series come into a fleet."""
+        for name in names:
+            self.number(name)
+            self.fleets[name] = fleet_id
+            self.labelled[name] = labels
+
+    def joined(self, after: int, fleet_id: str | None = None) -> tuple[int, list[tuple[int, str, str]]]:
+        if self.is_down:
+            raise Unavailable("database_unavailable", "the database is down", retry_after_s=1)
+        found = [(self.numbered[name], name, fleet) for name, fleet in self.fleets.items()]
+        fresh = [row for row in found if row[0] > after and fleet_id in (None, row[2])]
+        return max(self.numbered.values(), default=0), sorted(fresh)
+
+    def states(self) -> dict[str, Callable[[], bytes]]:
+        return self.kept
+
+    def labels(self, series_ids: Sequence[str]) -> dict[str, dict[str, str]]:
+        return {name: self.labelled[name] for name in series_ids if name in self.labelled}
 
     def statistics(self, series_id: str) -> Statistics | None:
         if self.is_down:

@@ -47,3 +47,33 @@ def test_numbers_are_those_of_known_series(place, here, monkeypatch, many):
     place.send(("a", 0, 1.0), ("b", 0, 1.0), ("c", 0, 1.0))
     assert here.numbers(["b", "nobody", "a"]) == {"b": 2, "a": 1}
     assert here.numbers([]) == {}
+
+
+def put(place, fleet, *names):
+    with place.database.write() as session:
+        place.signals.resolve(session, names)
+    with place.database.write() as session:
+        place.signals.catalogue.set_fleet(session, fleet, names)
+
+
+def test_who_joined_a_fleet_is_told_since_the_last_time(place, here):
+    assert here.joined(0) == (0, ())
+    put(place, "pumps", "a", "b")
+    place.send(("alone", 0, 1.0))
+    put(place, "ovens", "c")
+    assert here.joined(0) == (4, [(1, "a", "pumps"), (2, "b", "pumps"), (4, "c", "ovens")])
+    assert here.joined(2) == (4, [(4, "c", "ovens")])
+    assert here.joined(0, "pumps") == (4, [(1, "a", "pumps"), (2, "b", "pumps")])
+    assert here.joined(4) == (4, ())
+    assert here.joined(1 << 31) == (4, ())
+
+
+def test_labels_are_those_of_known_series(place, here):
+    place.send(("a", 0, 1.0))
+    with place.database.write() as session:
+        place.signals.catalogue.label(session, "a", {"job": "web"})
+    assert here.labels(["nobody", "a"]) == {"a": {"job": "web"}}
+
+
+def test_without_models_that_learn_there_are_no_states(here, elsewhere):
+    assert (here.states(), elsewhere.states()) == ({}, {})

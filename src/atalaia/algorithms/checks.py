@@ -9,8 +9,9 @@ from functools import partial
 
 import numpy as np
 
+from atalaia.algorithms.adoption_laws import ADOPTION_LAWS
 from atalaia.algorithms.detectors.bands import judge
-from atalaia.algorithms.detectors.protocol import Detector, Streaming
+from atalaia.algorithms.detectors.protocol import Adopting, Detector, Streaming
 from atalaia.algorithms.models import FleetModel
 from atalaia.algorithms.probes import (
     DAY_STEPS,
@@ -37,6 +38,9 @@ def check_detector(detector: Detector) -> Iterator[Check]:
         yield _name(law), partial(law, detector)
     if isinstance(detector, Streaming):
         for law in STREAMING_LAWS:
+            yield _name(law), partial(law, detector)
+    if isinstance(detector, Adopting):
+        for law in ADOPTION_LAWS:
             yield _name(law), partial(law, detector)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import isfinite
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from atalaia.algorithms.artifacts import Member, pack, unpack
 from atalaia.algorithms.detectors import DETECTORS, Detector, State, make_detector
 from atalaia.algorithms.detectors.bands import judge_one
+from atalaia.algorithms.detectors.protocol import Adopting
 from atalaia.algorithms.detectors.spread import usable
 from atalaia.algorithms.sentences import SHAPES, sentence
 from atalaia.core.errors import Broken, Invalid
@@ -47,6 +48,8 @@ class FleetModel:
         depends on the time; None where they do.
     trained
         Training metrics, see `metrics`.
+    adopted
+        The last series were not there at the training. For each of them, the rows of the peers that it began from.
     """
 
     detector: Detector
@@ -55,6 +58,7 @@ class FleetModel:
     readiness: NDArray[np.int8]
     trained: Mapping[str, float]
     bands: tuple[FloatArray, FloatArray] | None = field(init=False, repr=False)
+    adopted: tuple[tuple[int, ...], ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "bands", self.detector.bands(self.state))
@@ -114,7 +118,22 @@ class FleetModel:
         readiness = self.readiness[rows]
         counts = {"series": float(len(rows)), "series_ready": float((readiness > 0).sum())}
         names = tuple(self.series_ids[row] for row in kept)
-        return FleetModel(self.detector, names, state, readiness, {**self.trained, **counts})
+        moved = {row: new for new, row in enumerate(kept)}
+        adopted = tuple(
+            tuple(moved[peer] for peer in self.adopted[row - self.members] if peer in moved)
+            for row in kept
+            if row >= self.members
+        )
+        return FleetModel(self.detector, names, state, readiness, {**self.trained, **counts}, adopted)
+
+    @property
+    def members(self) -> int:
+        """How many of its series were there at the training; those that were adopted come behind them."""
+        return len(self.series_ids) - len(self.adopted)
+
+    def peers_of(self, row: int) -> tuple[int, ...] | None:
+        """Return the rows that a series began from, None for one that was there at the training."""
+        return None if row < self.members else self.adopted[row - self.members]
 
     def score(self, rows: IntArray, timestamps: IntArray, values: FloatArray) -> Scores:
         """Return the scores of n points; `rows` are positions of series, see `row_of`.
@@ -132,7 +151,7 @@ class FleetModel:
     def alive(self) -> "FleetModel":
         """Return the same model with a state of its own, which a streaming detector may go on teaching."""
         state = {name: array.copy() for name, array in self.state.items()}
-        return FleetModel(self.detector, self.series_ids, state, self.readiness, self.trained)
+        return FleetModel(self.detector, self.series_ids, state, self.readiness, self.trained, self.adopted)
 
     def score_one(self, row: int, timestamp: int, value: float) -> tuple[float, float, float, float, int]:
         """Return score, expected value, lower and upper end of the band, and part, of one point."""
@@ -155,7 +174,13 @@ class FleetModel:
 
     def confidence(self, row: int) -> Confidence:
         """Return high, medium or low for readiness 2, 1 or 0."""
-        return _CONFIDENCES[int(self.readiness[row])]
+        return _CONFIDENCES[self.ready(row)]
+
+    def ready(self, row: int) -> int:
+        """Return the readiness of a series; that of an adopted one grows with its points."""
+        if row < self.members:
+            return int(self.readiness[row])
+        return int(_readiness(self.detector, self.state["points"][row : row + 1])[0])
 
     def explain(self, scores: Scores, i: int, value: float) -> Explanation:
         """Return why point `i` of `scores`, which was `value`, has its score."""
@@ -201,6 +226,7 @@ class FleetModel:
             "hyperparameters": self.detector.hyperparameters(),
             "series_ids": self.series_ids,
             "metrics": dict(self.trained),
+            **({"adopted": self.adopted} if self.adopted else {}),
         }
         return pack(header, {**self.state, _READINESS: self.readiness})
 
@@ -241,7 +267,24 @@ def _restore(
         _check_range(name, state[name], column.low, column.high)
     readiness = members[_READINESS].array("|i1", (len(series_ids),))
     _check_range(_READINESS, readiness, 0, len(_CONFIDENCES) - 1)
-    return FleetModel(detector, series_ids, state, readiness, _numbers(_of(header, "metrics", dict)))
+    metrics, adopted = (
+        _numbers(_of(header, "metrics", dict)),
+        _adopted(_of({"adopted": [], **header}, "adopted", list), len(series_ids)),
+    )
+    if adopted and not isinstance(detector, Adopting):
+        raise ValueError("its detector adopts no series")
+    return FleetModel(detector, series_ids, state, readiness, metrics, adopted)
+
+
+def _adopted(told: list[Any], series: int) -> tuple[tuple[int, ...], ...]:
+    members = series - len(told)
+    known = members >= 0 and all(
+        type(peers) is list and all(type(peer) is int and 0 <= peer < members for peer in cast(list[Any], peers))
+        for peers in told
+    )
+    if not known:
+        raise ValueError("the peers of adopted series are not its series")
+    return tuple(tuple(peers) for peers in told)
 
 
 def _of(header: dict[str, Any], key: str, kind: type[Any]) -> Any:

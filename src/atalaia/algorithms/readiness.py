@@ -31,6 +31,8 @@ class Readiness:
         What is known of it.
     missing
         What it would take to know more, in words.
+    peers
+        Series like it that it began from, since it was not there at the training; 0 where it began from nothing.
     """
 
     state: ReadinessState
@@ -38,6 +40,7 @@ class Readiness:
     points: int
     days: float
     missing: tuple[str, ...]
+    peers: int = 0
 
 
 def readiness_of(model: FleetModel, series_id: str, days: float) -> Readiness:
@@ -48,9 +51,10 @@ def readiness_of(model: FleetModel, series_id: str, days: float) -> Readiness:
             ReadinessState.UNLEARNT, Confidence.LOW, 0, 0.0, ("it was not there when the model was trained",)
         )
     points, confidence = int(model.state["points"][row]), model.confidence(row)
-    if not model.readiness[row]:
+    peers = len(model.peers_of(row) or ())
+    if not model.ready(row):
         few = f"a level needs {model.detector.min_points} points, {points} are known"
-        return Readiness(ReadinessState.UNLEARNT, confidence, points, days, (few,))
+        return Readiness(ReadinessState.UNLEARNT, confidence, points, days, (few,), peers)
     followed = [int(model.state[name][row]) for name in _SEASONS if name in model.state]
     if not followed:
         none = f"{model.detector.name} learns no season"
@@ -61,7 +65,7 @@ def readiness_of(model: FleetModel, series_id: str, days: float) -> Readiness:
         missing = (_season_missing("daily", MIN_DAYS, days),)
     elif not weekly:
         missing = (_season_missing("weekly", 7 * MIN_WEEKS, days),)
-    return Readiness(state, confidence, points, days, missing)
+    return Readiness(state, confidence, points, days, missing, peers)
 
 
 def _season_missing(kind: str, needed: int, days: float) -> str:

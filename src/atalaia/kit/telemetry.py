@@ -69,6 +69,7 @@ METRICS: tuple[MetricName, ...] = (
     ),
     MetricName("model_cache_hit_rate", "gauge", (), "Share of predictions that found their model loaded."),
     MetricName("model_cache_bytes", "gauge", (), "Memory that loaded models take."),
+    MetricName("adopted_series", "gauge", (), "Series that joined their fleet after its model was trained."),
     MetricName(
         "model_refused_total",
         "counter",

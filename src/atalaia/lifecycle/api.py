@@ -166,6 +166,7 @@ def models_router(lifecycle: Lifecycle, fleet_of: FleetOf) -> APIRouter:
             confidence=told.confidence.value,
             points=told.points,
             days=round(told.days, 2),
+            peers=told.peers,
             missing=list(told.missing),
         )
 

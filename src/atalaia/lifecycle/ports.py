@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from sqlalchemy.orm import Session
 
+from atalaia.algorithms.models import FleetModel
 from atalaia.core.anomalies import Anomaly
 from atalaia.core.models import ModelKey, Stage, Statement
 from atalaia.core.points import Group, IntArray
@@ -112,4 +113,8 @@ class Activity(Protocol):
 
     def counts(self, series_id: str, since_us: int) -> tuple[int, int]:
         """Return how many points of the series were scored since then, and how many were anomalous."""
+        ...
+
+    def adopted(self, series_id: str, version: str) -> FleetModel | None:
+        """Return a version (``key/v1``) that a series joined after its training, as it stands; None for others."""
         ...

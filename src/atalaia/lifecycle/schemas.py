@@ -291,6 +291,9 @@ class ReadinessOut(Wire):
     confidence: Literal["low", "medium", "high"]
     points: int = Field(description="Points that the version has learnt of it.")
     days: float = Field(description="How long they reach.")
+    peers: int = Field(
+        default=0, description="Series like it that it began from; 0 for one that was there at the training."
+    )
     missing: list[str] = Field(description="What it would take to know more, in words.")
 
 

@@ -37,6 +37,8 @@ from atalaia.lifecycle.waves import Waves
 _DRIFTING = 1_000
 """Series whose drift the metrics tell one by one."""
 _WEEK_US = 7 * 86_400 * MICROS
+_KNOWN_US = 4 * _WEEK_US
+"""How far back it is looked for the first point of a series that was adopted."""
 Model = tuple[store.ModelRow, list[ModelVersion]]
 
 
@@ -130,7 +132,7 @@ class Lifecycle:
             version = self.deployment(session, key)
         end = (self._history.newest([series_id]) or 0) + 1
         timestamps, values = self._history.group([series_id], end - width, end).series(0)
-        model = self._load(version)
+        model = self._model_of(version, series_id)
         judged = judge(model, series_id, timestamps, values)
         predictions, anomalies = self._activity.counts(series_id, now_us() - width)
         drifted = drift(self._reference(version, series_id), values)
@@ -161,11 +163,17 @@ class Lifecycle:
         """
         with self.database.read() as session:
             version = self.deployment(session, key)
-        start, end = int(version.learnt["from"]), int(version.learnt["to"])
+        model = self._model_of(version, series_id)
+        row = model.row_of(series_id)
+        if row is None or model.peers_of(row) is None:
+            start, end = int(version.learnt["from"]), int(version.learnt["to"])
+        else:  # the series was not at the training; what it knows has come since
+            end = self._history.newest([series_id]) or 0
+            start = max(end - _KNOWN_US, 0)
         stamps = self._history.group([series_id], start, end + 1).timestamps
         if len(stamps):  # else it was trained on data that came with the request
             start, end = int(stamps[0]), int(stamps[-1])
-        return version, readiness_of(self._load(version), series_id, (end - start) / DAY_US)
+        return version, readiness_of(model, series_id, (end - start) / DAY_US)
 
     def span(self, series_id: str, from_us: int | None, to_us: int | None) -> tuple[int, int]:
         """Return the range to plot: what was asked for, else the last week that has points.
@@ -227,7 +235,8 @@ class Lifecycle:
             return {"lower": [None] * n, "upper": [None] * n, "anomalies": [0] * n, "above": [False] * n}
         with self.database.read() as session:
             version = self.deployment(session, key)
-        scores = judge(self._load(version), series_id, timestamps, values).scores
+        model = self._model_of(version, series_id)
+        scores = judge(model, series_id, timestamps, values).scores
         strange = (scores.score > THRESHOLD).astype(np.int64)
         first = np.cumsum(counts) - counts
         return {
@@ -243,6 +252,13 @@ class Lifecycle:
             return np.array(kept, np.float64)
         start, end = version.learnt["from"], version.learnt["to"]
         return self._history.group([series_id], start, end + 1).values
+
+    def _model_of(self, version: store.VersionRow, series_id: str) -> FleetModel:
+        """Return a version as it was trained; for a series that it adopted since, as it stands now."""
+        model = self._load(version)
+        if model.row_of(series_id) is not None:
+            return model
+        return self._activity.adopted(series_id, f"{version.key}/v{version.number}") or model
 
     def _load(self, version: store.VersionRow) -> FleetModel:
         self.trust.check(version)

@@ -10,6 +10,7 @@ from atalaia.core.points import FloatArray, IntArray
 from atalaia.core.scores import THRESHOLD, Confidence, Explanation, ModelRef
 from atalaia.serving.cache import Loaded
 from atalaia.serving.loading import Models
+from atalaia.serving.streams import name_of
 from atalaia.serving.thresholds import alarm_under, moved
 
 
@@ -92,6 +93,10 @@ class Judge:
             if key in deployed:
                 loaded = self._load(deployed[key])
                 row = loaded.model.row_of(series_id)
+                if row is None:  # it may have joined since the training
+                    grown = self._models.adoption.adopted(series_id, name_of(loaded.deployment))
+                    loaded = loaded if grown is None else Loaded(loaded.deployment, grown, loaded.source)
+                    row = loaded.model.row_of(series_id)
                 if row is not None:
                     return loaded, row
         return None

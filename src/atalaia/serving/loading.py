@@ -5,7 +5,7 @@ The deployments are known by heart: which model is in Production, which challeng
 
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 
 import numpy as np
@@ -17,6 +17,7 @@ from atalaia.algorithms.models import FleetModel
 from atalaia.core.errors import AtalaiaError, Unavailable
 from atalaia.core.models import Deployment, ModelKey, Scope, Stage
 from atalaia.core.points import IntArray
+from atalaia.serving.adoption import Adoption
 from atalaia.serving.artefacts import Artefacts
 from atalaia.serving.cache import Loaded, ModelCache
 from atalaia.serving.columns import CHALLENGER, CHAMPION, NO_MODEL, NOT_LOADED, slot_of
@@ -55,6 +56,8 @@ class Models:
         self.routes = Routes()
         self.streams = Streams(self.routes)
         self.cache = ModelCache(settings.cache_bytes)
+        grow = (self._trained, self._exchange, settings.adopt_max_series)
+        self.adoption = Adoption(self.streams, self.routes, catalogue, *grow)
 
     def refresh(self) -> bool:
         """Learn of promotions since the last time, and load what was promoted; return whether there were any.
@@ -87,6 +90,7 @@ class Models:
             self._remove([key for key in self._deployed if key not in there])
             self.routes.renumber(known)
             self._unnumbered = set(self.routes.names) - known.keys()
+            self.adoption.forget(known)
 
     def _remove(self, keys: Sequence[ModelKey]) -> None:
         for key in keys:
@@ -108,6 +112,11 @@ class Models:
             self.learn_numbers()
             del leaving
         return bool(changed)
+
+    def restore(self, states: Mapping[str, Callable[[], bytes]]) -> None:
+        """Take back what streaming models had learnt. Models first: a state is only taken by its artefact."""
+        self.refresh()
+        self.adoption.restore(states)
 
     def is_resident(self, series_id: str) -> bool:
         """Say whether the model of a series is loaded."""
@@ -269,6 +278,25 @@ class Models:
     def _revived(self, deployment: Deployment, model: FleetModel) -> FleetModel:
         return self.streams.revived(deployment, model) if isinstance(model.detector, Streaming) else model
 
+    def _trained(self, deployment: Deployment) -> FleetModel | None:
+        """Return a version as its training left it."""
+        loaded = self._artefacts.load(deployment, lambda model: model)
+        return None if loaded is None else loaded.model
+
+    def _exchange(self, pairs: Sequence[tuple[Loaded, FleetModel]], late: Set[str] = frozenset()) -> None:
+        """Let loaded models go on as others, which hold other series, all in one step."""
+        if not pairs:
+            return
+        with self._lock:
+            there = {id(loaded) for loaded in self.routes.models.values()}
+            fresh: list[Loaded] = []
+            for loaded, model in pairs:
+                if id(loaded) in there:
+                    self.streams.exchanged(loaded.deployment, model, late)
+                    fresh.append(Loaded(loaded.deployment, model, loaded.source))
+            self._accept(fresh)
+            self.learn_numbers()  # at once: points of a series without a number would teach it nothing
+
     def _accept(self, models: Sequence[Loaded]) -> None:
         """Let loaded models take over, all in one step."""
         changes: list[Change] = []
@@ -278,7 +306,9 @@ class Models:
         for loaded in models:
             deployment = loaded.deployment
             self._failed.pop((deployment.key, deployment.number), None)
-            self._awaited.pop((deployment.key, deployment.stage), None)
+            awaited = self._awaited.get((deployment.key, deployment.stage))
+            if awaited is not None and awaited.revision <= deployment.revision:
+                del self._awaited[deployment.key, deployment.stage]
             if deployment.stage is Stage.PRODUCTION:
                 dropped = self.cache.put(loaded)
             else:

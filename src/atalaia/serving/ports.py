@@ -1,6 +1,6 @@
 """What serving needs from others."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from atalaia.core.models import Deployment, ModelKey
@@ -40,4 +40,19 @@ class Catalogue(Protocol):
 
     def numbers(self, series_ids: Sequence[str]) -> Mapping[str, int]:
         """Return the numbers of those of the series that are known."""
+        ...
+
+    def joined(self, after: int, fleet_id: str | None = None) -> tuple[int, Sequence[tuple[int, str, str]]]:
+        """Return the highest number there is, and number, id and fleet of those over `after` that are in a fleet.
+
+        Numbers only grow: whoever asks with the highest of the last time gets what has come since.
+        """
+        ...
+
+    def states(self) -> Mapping[str, Callable[[], bytes]]:
+        """Return what reads the state of each streaming model, by its name, as whoever follows stored it."""
+        ...
+
+    def labels(self, series_ids: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
+        """Return the labels of those of the series that are known."""
         ...

@@ -10,6 +10,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
+from atalaia.algorithms.models import FleetModel
 from atalaia.core.errors import AtalaiaError, Missing, Unavailable
 from atalaia.core.facts import ChallengerChanged, ModelPromoted
 from atalaia.core.models import Scope
@@ -92,6 +93,7 @@ class Serving:
         outbox.on_publish(ChallengerChanged, self.models.refresh)
         telemetry.gauge("model_cache_hit_rate", self.models.cache.hit_rate)
         telemetry.gauge("model_cache_bytes", lambda: self.models.cache.nbytes)
+        telemetry.gauge("adopted_series", self.models.adoption.count)
         telemetry.counts("anomaly_predictions_total", self.activity.totals)
         telemetry.counts("challenger_predictions_total", self.activity.comparisons)
         telemetry.bound("model_load_duration_seconds", settings.metrics_max_series, OTHERS)
@@ -244,21 +246,20 @@ class Serving:
         return self._looked_up(Block(*at, streams=models.streams, counted=not replayed))
 
     def pupils(self) -> list[Pupil]:
-        """Return the streaming models that have to learn what came after their training."""
-        streams = self.models.streams
-        return [Pupil(loaded, streams, self.models.routes) for loaded in streams.untaught()]
+        """Adopt series that are new in fleets; return who has to learn what came before."""
+        return self.models.adoption.pupils()
 
     def states(self) -> Iterator[tuple[str, bytes | None]]:
         """Yield the name of each streaming model, and its state if that changed since it was yielded last."""
         return self.models.streams.states()
 
     def restore(self, states: Mapping[str, Callable[[], bytes]]) -> None:
-        """Take back what streaming models had learnt; those that come into memory later find it too.
+        """Take back what streaming models had learnt; those that come into memory later find it too."""
+        self.models.restore(states)
 
-        Models first: a state is only taken by the artefact that it is of.
-        """
-        self.models.refresh()
-        self.models.streams.restore(states)
+    def adopted(self, series_id: str, version: str) -> FleetModel | None:
+        """Return a version (``key/v1``) that a series joined after its training, as it stands; None for others."""
+        return self.models.adoption.adopted(series_id, version)
 
     def set_thresholds(self, thresholds: FloatArray) -> None:
         """Set the threshold of each series, by its number, in parts of its detector's own; 1.0 from the end on."""

@@ -28,6 +28,11 @@ class ServingSettings(BaseModel):
     count_retention_days: float = Field(
         default=90.0, gt=0, description="Counts of what was asked that are older than this are deleted."
     )
+    adopt_max_series: int = Field(
+        default=1_000,
+        ge=0,
+        description="Series that a fleet's streaming model adopts at most, when they join after it was trained.",
+    )
     retry_s: float = Field(
         default=10.0, gt=0, description="Pause before a model that could not be loaded is tried again."
     )

@@ -1,6 +1,6 @@
 """What others may ask of the catalogue without a transaction of theirs: numbers, and running statistics."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from sqlalchemy import select
 
@@ -39,3 +39,18 @@ class KnownSeries:
                 return catalogue.numbers_of(session, series_ids)
             wanted = set(series_ids)
             return {name: number for name, number in catalogue.each_number(session) if name in wanted}
+
+    def joined(self, after: int, fleet_id: str | None = None) -> tuple[int, Sequence[tuple[int, str, str]]]:
+        """Return the highest number there is, and number, id and fleet of those over `after` that have a fleet."""
+        with self._database.read() as session:
+            highest = catalogue.highest_number(session)  # first: who comes meanwhile is asked for the next time
+            return highest, catalogue.joined(session, after, highest, fleet_id) if highest > after else ()
+
+    def states(self) -> Mapping[str, Callable[[], bytes]]:
+        """Return what reads the state of each streaming model, by its name, as whoever follows stored it."""
+        return self._memory.kept()
+
+    def labels(self, series_ids: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
+        """Return the labels of those of the series that are known."""
+        with self._database.read() as session:
+            return catalogue.labels_of(session, series_ids)

@@ -134,10 +134,14 @@ class Memory:
 
     def share(self, scorer: Scorer) -> None:
         """Let the models of a process that does not follow learn what the follower has stored."""
-        with self._database.read() as session:
-            states = store.parts(session, _MODEL)
+        states = self.kept()
         if not self.is_live:
-            scorer.restore(_by_model(states, self._read))
+            scorer.restore(states)
+
+    def kept(self) -> dict[str, Callable[[], bytes]]:
+        """Return what reads the stored state of each streaming model, by its name."""
+        with self._database.read() as session:
+            return _by_model(store.parts(session, _MODEL), self._read)
 
     def save(self, owner: str, scorer: Scorer, go_on: GoOn) -> int:
         """Store what changed; return how many bytes that were.

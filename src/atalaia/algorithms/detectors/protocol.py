@@ -142,3 +142,16 @@ class Streaming(Detector, Protocol):
             As of `score`; the points of each series are in order of time.
         """
         ...
+
+
+@runtime_checkable
+class Adopting(Streaming, Protocol):
+    """A streaming detector whose new series begin with what their peers have in common."""
+
+    def adopt(self, state: State, row: int, peers: State) -> int:
+        """Let a row without points begin with what the series of `peers` have in common.
+
+        `advance` depends on the row alone, before and after. Peers that know too little give nothing; with none the
+        row stays as it is. Returns how many gave something.
+        """
+        ...

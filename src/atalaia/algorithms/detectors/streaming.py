@@ -11,6 +11,7 @@ from atalaia.algorithms.detectors.protocol import MAX_BYTES_PER_SERIES, Advanced
 from atalaia.algorithms.detectors.spread import median_and_mad, usable
 from atalaia.algorithms.local_time import DAY_US, HOUR_US, to_local, zone_name
 from atalaia.algorithms.ordering import by_series
+from atalaia.algorithms.streaming.adopting import adopt
 from atalaia.algorithms.streaming.columns import ACCEPTED, CALM, PLAIN, WEEK, Batch, Columns, Found, Pace
 from atalaia.algorithms.streaming.judging import expect
 from atalaia.algorithms.streaming.learning import MIN_POINTS, MOST_FACTOR
@@ -144,6 +145,16 @@ class StreamingProfile:
         if order is not None:
             found = _put_back(found, order)
         return Advanced(_scores(found), found.onset, found.alarm)
+
+    def adopt(self, state: State, row: int, peers: State) -> int:
+        """Let a row without points begin with what peers have in common; return how many had something to give.
+
+        These are medians over the peers that are known for three days at least, all in units of a series: the shape
+        of the seasons, errors, tails, and what is usual of each view. Level and unit follow from its own first ten
+        points; the peers say how those scatter, what the seasons do meanwhile, and how large a unit is beside a
+        level. From then on its own points take over.
+        """
+        return adopt(_columns(state), row, _columns(peers))
 
     def bands(self, state: State) -> None:
         """Return None: what is expected depends on the time."""

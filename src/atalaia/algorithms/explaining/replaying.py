@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from atalaia.algorithms.adoption import begun
 from atalaia.algorithms.detectors.protocol import State, Streaming
 from atalaia.algorithms.local_time import HOUR_US
 from atalaia.algorithms.models import FleetModel
@@ -40,13 +41,17 @@ def replay(model: FleetModel, row: int, timestamps: IntArray, values: FloatArray
 
     A model that learns as it goes is not asked as it stands now, since it knows by now what came: its detector
     learns the first `learn` points as a training does, and is then led over the others. What it knew from before
-    is not in it. Any other model says what it always says.
+    is not in it, but for what peers gave to a series that was adopted. Any other model says what it always says.
     """
     detector = model.detector
     if not isinstance(detector, Streaming):
         scores = model.score(np.full(len(values), row, np.int64), timestamps, values)
         return Replay(scores, scores.score > THRESHOLD, is_accepted=False)
-    state = detector.fit(Group(timestamps[:learn], values[:learn], np.array([0, learn], np.int64)))
+    if model.peers_of(row) is not None:  # it never was at a training
+        state, first = begun(model, row), np.zeros(learn, np.int64)
+        detector.advance(state, first, timestamps[:learn], values[:learn])
+    else:
+        state = detector.fit(Group(timestamps[:learn], values[:learn], np.array([0, learn], np.int64)))
     rest = len(values) - learn
     told = detector.advance(state, np.zeros(rest, np.int64), timestamps[learn:], values[learn:])
     alarm = np.concatenate([np.zeros(learn, np.bool_), told.alarm])

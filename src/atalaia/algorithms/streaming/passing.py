@@ -1,6 +1,7 @@
 """One pass over points: each is judged as its series stands, and then teaches it."""
 
 from atalaia.algorithms.compiled import compiled, compiled_inline, compiled_without_gil
+from atalaia.algorithms.streaming.adopting import warm_up_adopted
 from atalaia.algorithms.streaming.columns import (
     AGE,
     ALARM,
@@ -118,6 +119,15 @@ def _see(
     look(c, row, rest, own, off, elapsed, min(seen + 1, int(c.marks[row, AGE])), teaches)
 
 
+@compiled_inline
+def _warm_up(c: Columns, p: Pace, row: int, bucket: int, hour: int, value: float, seen: int) -> None:
+    """Take one of the first points of a series, number `seen`."""
+    if c.gauges[row, SPREAD] > 0.0:  # it was adopted
+        warm_up_adopted(c, row, bucket, hour, value, seen)
+    else:
+        warm_up(c, p, row, value, seen)
+
+
 @compiled
 def pass_over(c: Columns, p: Pace, batch: Batch, found: Found, first: int, end: int, looks: bool) -> None:
     """Judge and learn some of n points, in their order, under the GIL: for states that others read.
@@ -145,7 +155,7 @@ def pass_over(c: Columns, p: Pace, batch: Batch, found: Found, first: int, end: 
         known = times[row, LAST] - times[row, FIRST]
         points[row], times[row, LAST] = seen + 1, moment
         if not learnt:
-            warm_up(c, p, row, value, seen + 1)
+            _warm_up(c, p, row, bucket, hour, value, seen + 1)
             continue
         offset, scale, off, evidence = judged
         per_unit = 1.0 / levels[row, UNIT]

@@ -35,7 +35,16 @@ _CHALLENGE = columns("model_id=model", "version=production", "challenger")
 _CHALLENGE_PLAN = columns("model_id=model", "version=production", "challenger", "before=challenger before")
 _METRICS = columns("window", "predictions", "anomalies", "anomaly_rate", "score", "training", "drift")
 _READINESS = columns(
-    "series_id=series", "state", "confidence", "points", "days", "missing", "model_id=model", "version", "algorithm"
+    "series_id=series",
+    "state",
+    "confidence",
+    "points",
+    "days",
+    "peers",
+    "missing",
+    "model_id=model",
+    "version",
+    "algorithm",
 )
 _RELOADED = columns("model_id=model", "version", "loaded_from", "load_seconds")
 

@@ -27,7 +27,7 @@ _SHOW = columns(
     "series_id=series", "fleet_id=fleet", "labels", "first_at", "last_at", "received=points", "step_s",
     "statistics.count", "statistics.mean", "statistics.std", "statistics.last_value",
     "readiness.state=readiness", "readiness.points=points learnt", "readiness.days=days learnt",
-    "readiness.missing=missing",
+    "readiness.peers=peers", "readiness.missing=missing",
     times=("first_at", "last_at"),
 )  # fmt: skip
 _NUMBERS = columns("series_id=series", "number")

@@ -289,7 +289,10 @@ class Deployment(Answer, frozen=True, kw_only=True):
 
 
 class Readiness(Answer, frozen=True, kw_only=True):
-    """How ready a series is to be judged: `state` is unlearnt, learnt or seasonal; `missing` says what it lacks."""
+    """How ready a series is to be judged: `state` is unlearnt, learnt or seasonal; `missing` says what it lacks.
+
+    `peers` says how many series like it it began from, since it joined its fleet after the training.
+    """
 
     series_id: str
     model_id: str = ""
@@ -299,6 +302,7 @@ class Readiness(Answer, frozen=True, kw_only=True):
     confidence: str = ""
     points: int = 0
     days: float = 0.0
+    peers: int = 0
     missing: list[str] = field(default_factory=list[str])
 
 

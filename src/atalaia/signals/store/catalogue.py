@@ -138,6 +138,15 @@ def members_of(session: Session, fleet_id: str) -> list[str]:
     return list(session.scalars(query))
 
 
+def joined(session: Session, after: int, last: int, fleet_id: str | None) -> list[tuple[int, str, str]]:
+    """Return number, id and fleet of the series with numbers in (after, last] that have a fleet, or that one."""
+    columns = select(SeriesRow.number, SeriesRow.series_id, SeriesRow.fleet_id)
+    query = columns.where(SeriesRow.number > after, SeriesRow.number <= last, _IS_THERE)
+    query = query.where(SeriesRow.fleet_id == fleet_id if fleet_id is not None else SeriesRow.fleet_id.is_not(None))
+    found = session.execute(query.order_by(SeriesRow.number)).tuples()
+    return [(number, series_id, fleet or "") for number, series_id, fleet in found]
+
+
 def series_page(
     session: Session, *, after: str | None, limit: int, fleet_id: str | None, prefix: str | None
 ) -> list[SeriesRow]:
