@@ -30,8 +30,7 @@ def fold(tails, scores):
 
 def found(tails, per_week, prior=USUAL):
     rows = np.arange(len(tails.last))
-    priors = np.full(len(rows), prior.rate), np.full(len(rows), prior.slope)
-    return thresholds(tails, rows, np.full(len(rows), per_week), priors)
+    return thresholds(tails, rows, np.full(len(rows), per_week), prior)
 
 
 @pytest.mark.parametrize(("slope", "rate"), [(3.0, 8.0), (5.0, 12.0), (8.0, 40.0)])

@@ -26,9 +26,7 @@ QUIET = 10
 LEAST, MOST = 0.65, 4.0
 """No threshold is moved farther than to these multiples of the detector's own."""
 
-_USUAL_RATE, _USUAL_SLOPE = 7.0, 4.0
 _SPREAD = 0.7
-_PRIOR_WEEKS = 2.0
 _MEMORY_WEEKS = 16.0
 _STRICT = 0.9
 """The posterior is aimed at this share of what is promised: tails of real series bend upwards."""
@@ -89,14 +87,25 @@ class Tails(NamedTuple):
 
 
 class Prior(NamedTuple):
-    """What a series is taken for before its own episodes say more: those over `LOW` a week, and the exponent."""
+    """What a series is taken for before its own episodes say more.
 
-    rate: float = _USUAL_RATE
-    slope: float = _USUAL_SLOPE
+    Attributes
+    ----------
+    rate, slope
+        Episodes over `LOW` a week, and the exponent.
+    weeks
+        For so long a time of its own this counts.
+    """
+
+    rate: float
+    slope: float
+    weeks: float
 
 
-USUAL = Prior()
+USUAL = Prior(7.0, 4.0, 2.0)
 """Without peers, and what peers are taken for."""
+KEEPS_ITS_OWN = Prior(16.0, 4.0, 4.0)
+"""The same for a detector that keeps a budget of one false alarm a week by itself: then 1.0 is about right."""
 
 
 def watch(tails: Tails, rows: IntArray | NumberArray, timestamps: IntArray, scores: FloatArray) -> None:
@@ -120,11 +129,11 @@ def pooled(tails: Tails, rows: IntArray | NumberArray) -> Prior:
     """Return what series have in common, for each of them to begin with."""
     sums = [float(column[rows].sum(dtype=np.float64)) for column in (tails.episodes, tails.excess, tails.weeks)]
     slope = _slope(sums[0], sums[1], USUAL.slope)
-    return Prior(_rate(sums[0], sums[2], USUAL.rate, slope), slope)
+    return Prior(_rate(sums[0], sums[2], USUAL.rate, USUAL.weeks, slope), slope, USUAL.weeks)
 
 
 def thresholds(
-    tails: Tails, rows: IntArray | NumberArray, per_week: FloatArray, priors: tuple[FloatArray, FloatArray]
+    tails: Tails, rows: IntArray | NumberArray, per_week: FloatArray, prior: Prior = USUAL
 ) -> FloatArray:
     """Return the thresholds of n series, as multiples of the detector's own.
 
@@ -132,11 +141,11 @@ def thresholds(
     ----------
     per_week
         float64[n], false alarms a week that are promised, above 0.
-    priors
-        Rates and slopes, float64[n] each, see `Prior`.
+    prior
+        What all of them begin at.
     """
     found = np.empty(len(rows))
-    _thresholds(tails, rows, per_week, priors[0], priors[1], found)
+    _thresholds(tails, rows, per_week, prior.rate, prior.slope, prior.weeks, found)
     return found
 
 
@@ -189,10 +198,10 @@ def _likelihood(slope: float, episodes: float, excess: float, usual: float) -> f
 
 
 @compiled
-def _rate(episodes: float, weeks: float, usual: float, slope: float) -> float:
+def _rate(episodes: float, weeks: float, usual: float, usual_weeks: float, slope: float) -> float:
     """Return how many episodes over `LOW` there are a week, those that reach `HIGH` by chance included."""
     seen = 1.0 - _RATIO**-slope
-    return (episodes + _PRIOR_WEEKS * usual * seen) / (weeks + _PRIOR_WEEKS) / seen
+    return (episodes + usual_weeks * usual * seen) / (weeks + usual_weeks) / seen
 
 
 @compiled_without_gil
@@ -200,14 +209,15 @@ def _thresholds(
     tails: Tails,
     rows: IntArray | NumberArray,
     per_week: FloatArray,
-    rates: FloatArray,
-    slopes: FloatArray,
+    usual_rate: float,
+    usual_slope: float,
+    usual_weeks: float,
     found: FloatArray,
 ) -> None:
     for i in range(len(rows)):
         row = rows[i]
         episodes, excess, weeks = float(tails.episodes[row]), float(tails.excess[row]), float(tails.weeks[row])
-        slope = _slope(episodes, excess, slopes[i])
-        rate = _rate(episodes, weeks, rates[i], slope)
+        slope = _slope(episodes, excess, usual_slope)
+        rate = _rate(episodes, weeks, usual_rate, usual_weeks, slope)
         at = LOW * (rate / (_STRICT * per_week[i])) ** (1.0 / slope)
         found[i] = min(max(at, LEAST), MOST)

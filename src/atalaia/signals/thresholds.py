@@ -329,11 +329,10 @@ def _promised(row: store.BudgetRow, numbers: Sequence[int]) -> Promise:
 def _calibrated(promise: Promise, tails: Tails, numbers: NumberArray) -> FloatArray:
     peers = promise.numbers[promise.numbers < len(tails.last)]
     prior = pooled(tails, peers) if len(peers) > 1 else USUAL
-    per_week = np.full(len(numbers), promise.per_week)
-    priors = np.full(len(numbers), prior.rate), np.full(len(numbers), prior.slope)
     known = numbers[numbers < len(tails.last)]
     found = np.ones(len(numbers))
-    found[numbers < len(tails.last)] = thresholds(tails, known, per_week[: len(known)], priors)
+    per_week = np.full(len(known), promise.per_week)
+    found[numbers < len(tails.last)] = thresholds(tails, known, per_week, prior)
     return found * promise.correction
 
 

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from atalaia.algorithms.calibration import USUAL, Tails, thresholds, watch
+from atalaia.algorithms.calibration import KEEPS_ITS_OWN, USUAL, Prior, Tails, thresholds, watch
 from atalaia.algorithms.detectors.autoencoder import Autoencoder
 from atalaia.algorithms.detectors.lstm import Lstm
 from atalaia.algorithms.detectors.memory_bank import MemoryBank
@@ -63,31 +63,36 @@ def fleet(past: Stretch, future: Stretch, per_week: float) -> Judged:
     What it says of the second half of the history, having learnt the first, is what they begin with.
     """
     detector = StreamingProfile(rarity_points=max(WEEK_US / past.step_us / per_week, 2.0))
+    return _promised(detector, past, future, per_week, USUAL)
+
+
+def strong(past: Stretch, future: Stretch, per_week: float) -> Judged:
+    """Return what the memory bank says, under thresholds that follow the budget likewise."""
+    return _promised(MemoryBank(false_alarms_per_week=per_week), past, future, per_week, KEEPS_ITS_OWN)
+
+
+def _promised(detector: Streaming, past: Stretch, future: Stretch, per_week: float, usual: Prior) -> Judged:
     half = len(past) // 2
     before = Stretch(past.timestamps[:half], past.values[:half])
     known = Stretch(past.timestamps[half:], past.values[half:])
     tails = Tails.empty(1)
     watch(tails, np.zeros(len(known), np.int64), known.timestamps, _streamed(detector, before, known).scores)
     scores = _streamed(detector, past, future).scores
-    return Judged(scores, _thresholds(tails, future.timestamps, scores, per_week))
+    return Judged(scores, _thresholds(tails, future.timestamps, scores, per_week, usual))
 
 
-def _thresholds(tails: Tails, timestamps: IntArray, scores: FloatArray, per_week: float) -> FloatArray:
+def _thresholds(
+    tails: Tails, timestamps: IntArray, scores: FloatArray, per_week: float, usual: Prior
+) -> FloatArray:
     """Return the threshold of each point, found from the scores before its quarter of a day."""
     found = np.ones(len(scores))
     quarters = timestamps // (DAY_US // 4)
     starts = [0, *(np.flatnonzero(np.diff(quarters)) + 1).tolist()]
-    prior = np.array([USUAL.rate]), np.array([USUAL.slope])
     for start, end in zip(starts, [*starts[1:], len(scores)], strict=True):
         rows = np.zeros(end - start, np.int64)
-        found[start:end] = thresholds(tails, rows[:1], np.array([per_week]), prior)
+        found[start:end] = thresholds(tails, rows[:1], np.array([per_week]), usual)
         watch(tails, rows, timestamps[start:end], scores[start:end])
     return found
-
-
-def strong(past: Stretch, future: Stretch, per_week: float) -> Judged:
-    """Return what the memory bank says."""
-    return _streamed(MemoryBank(false_alarms_per_week=per_week), past, future)
 
 
 def lstm(past: Stretch, future: Stretch, per_week: float) -> Judged:
