@@ -106,7 +106,7 @@ def _publish(atalaia: Atalaia, trained: list[tuple[ModelKey, FleetModel]], numbe
     training, promotion = atalaia.lifecycle.training, atalaia.lifecycle.promotion
     learnt = {"from": START_US, "to": START_US, "reference": None}
     for i, (key, model) in enumerate(trained):
-        artefact = training.artefact(key, f"job_bench_{number}_{i:05d}", model, {})
+        artefact = training.artefact(key, f"job_bench_{number}_{i:05d}", model, model.metrics(), {})
         run_id = atalaia.registry.publish(artefact)
         with atalaia.database.write() as session:
             training.register(session, artefact, run_id, model.detector.hyperparameters(), model, learnt)

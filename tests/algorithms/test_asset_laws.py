@@ -110,6 +110,14 @@ class Opinionated(Relations):
         return super().advance(state, np.nan_to_num(values, nan=0.0))
 
 
+@dataclass(frozen=True)
+class Clinging(Relations):
+    """Goes on as if a sensor that is left out had been the last one."""
+
+    def without(self, state, kept):
+        return super().without(state, np.arange(len(kept)))
+
+
 @pytest.mark.parametrize(
     ("detector", "law"),
     [
@@ -122,6 +130,7 @@ class Opinionated(Relations):
         (Asleep(), "far readings are strange"),
         (Asleep(), "what is strange is explained"),
         (Opinionated(), "missing readings are no evidence"),
+        (Clinging(), "a sensor that is left out counts as missing"),
     ],
 )
 def test_a_detector_that_breaks_a_law_is_caught(detector, law):

@@ -8,6 +8,7 @@ import pytest
 from atalaia.algorithms.artifacts import pack, unpack
 from atalaia.algorithms.asset_laws import plant
 from atalaia.algorithms.asset_models import AssetModel, make_asset_detector
+from atalaia.algorithms.assets.moments import Pace
 from atalaia.algorithms.relations import Relations
 from atalaia.core.errors import Broken, Invalid
 
@@ -84,6 +85,57 @@ HOSTILE = {
     "a scale of nothing": lambda header, arrays: arrays["scale"].__setitem__(0, np.nan),
     "no inverse of a covariance": lambda header, arrays: arrays["precision"].fill(np.nan),
 }
+
+
+PACE = Pace(60, 7, np.array([1, 0, 3, 1, 1, 1]), np.array([1, 1, 3, 1, 1, 1]), np.array([9, 9, 9, -1, 9, 9]))
+
+
+def paced(change=lambda arrays: None):
+    header, members = unpack(AssetModel.fit(Relations(), NAMES, plant(0), PACE).to_bytes())
+    arrays = {name: member.array(member.dtype, member.shape).copy() for name, member in members.items()}
+    change(arrays)
+    return pack(header, arrays)
+
+
+def test_how_often_sensors_are_read_is_in_the_artefact():
+    model = AssetModel.from_bytes(paced())
+    assert model.to_bytes() == paced()
+    assert model.pace is not None
+    assert (model.pace.step_us, model.pace.origin_us) == (60, 7)
+    for name in ("spans", "holds", "last_us"):
+        assert getattr(model.pace, name).tolist() == getattr(PACE, name).tolist()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda arrays: arrays.pop("pace_spans"),
+        lambda arrays: arrays["pace_clock"].__setitem__(0, 0),
+        lambda arrays: arrays["pace_holds"].__setitem__(0, 10**9),
+        lambda arrays: arrays.update(pace_last=np.zeros(5, np.int64)),
+        lambda arrays: arrays.update(pace_last=np.zeros(6)),
+    ],
+)
+def test_an_impossible_pace_is_refused(change):
+    with pytest.raises(Broken):
+        AssetModel.from_bytes(paced(change))
+
+
+def test_without_a_sensor_names_pace_and_counts_go_on():
+    model = AssetModel.fit(Relations(), NAMES, plant(0), PACE)
+    rest = model.without({"pump_2", "nobody"})
+    assert rest.series_ids == ("pump_0", "pump_1", "pump_3", "pump_4", "pump_5")
+    assert rest.pace is not None
+    assert rest.pace.spans.tolist() == [1, 0, 1, 1, 1]
+    assert (model.trained["series"], rest.trained["series"], rest.trained["points"]) == (6.0, 5.0, 3000.0)
+    assert AssetModel.from_bytes(rest.to_bytes()).to_bytes() == rest.to_bytes()
+
+
+def test_a_living_model_leaves_the_trained_one_alone():
+    model = AssetModel.fit(Relations(), NAMES, plant(0))
+    before = model.to_bytes()
+    model.alive().advance(plant(1, 40))
+    assert model.to_bytes() == before
 
 
 @pytest.mark.parametrize("change", HOSTILE.values(), ids=HOSTILE)

@@ -2,7 +2,7 @@ import pytest
 
 from atalaia.algorithms.detectors.memory_bank import MemoryBank
 from atalaia.algorithms.detectors.streaming import StreamingProfile
-from atalaia.algorithms.sentences import sentence
+from atalaia.algorithms.sentences import asset_sentence, sentence
 
 NAN = float("nan")
 INF = float("inf")
@@ -74,3 +74,14 @@ def test_a_shape_and_the_value_may_both_be_strange():
 def test_every_part_of_a_detector_of_shapes_has_words():
     for part in set(MemoryBank.parts) - set(StreamingProfile.parts):
         assert "but" in sentence(2.0, 12.5, 12.0, 3.1, 20.9, part)
+
+
+def test_an_alarm_of_an_asset_names_the_sensors_that_are_off_with_it():
+    told = asset_sentence(2.5, 31.25, 20.0, 18.0, 22.0, "press 3", ["b", "c", "d", "e"])
+    assert told == (
+        "it shows 31.25 where the other sensors of press 3 say 20 (band 18 to 22); 2.5 times the allowed deviation;"
+        " off with it: b, c, d and 1 more"
+    )
+    assert "more than 1,000 times" in asset_sentence(1e6, 1e9, 0.0, -1.0, 1.0, "x", [])
+    nothing = float("nan")
+    assert "strangest sensor of x" in asset_sentence(2.0, 1.0, nothing, nothing, nothing, "x", [])

@@ -20,6 +20,7 @@ PREDICTION = {
     "POST /api/v1/predict/batch",
     "POST /api/v1/predict/{series_id}",
     "POST /api/v1/admin/reload/{series_id}",
+    "POST /api/v1/assets/{asset_id}/score",
 }
 OF_A_MODEL = ("GET /v2/models/{name}", "GET /v2/models/{name}/versions/{version}")
 INFERENCE = {

@@ -146,12 +146,12 @@ def test_every_job_has_a_version_of_its_own(registry: MlflowRegistry, folder: Pa
     assert [registry.fetch(run) for run in runs] == [b"\0", b"\1", b"\2"]
 
 
-def test_a_series_and_a_fleet_of_one_name_are_two_models(registry: MlflowRegistry, folder: Path) -> None:
-    keys = [ModelKey(Scope.SERIES, "pumps"), ModelKey(Scope.FLEET, "pumps"), ModelKey(Scope.SERIES, "s-pumps")]
+def test_a_series_a_fleet_and_an_asset_of_one_name_are_three_models(registry: MlflowRegistry, folder: Path) -> None:
+    keys = [*(ModelKey(scope, "pumps") for scope in Scope), ModelKey(Scope.SERIES, "s-pumps")]
     for i, key in enumerate(keys):
         registry.publish(Trained(key, f"job_{i}"))
-    assert [len(versions(folder, key)) for key in keys] == [1, 1, 1]
-    assert len({registered_name(key) for key in keys}) == 3
+    assert [len(versions(folder, key)) for key in keys] == [1, 1, 1, 1]
+    assert len({registered_name(key) for key in keys}) == 4
 
 
 @pytest.mark.parametrize("kind", HOSTILE)

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 
+from atalaia.core.scores import BrokenRelation, Explanation, ModelRef
 from atalaia.kit.database import Database
 from atalaia.signals.store import anomalies, catalogue
 
@@ -51,6 +52,28 @@ def test_labels_are_counted_whatever_their_names(database: Database) -> None:
         assert catalogue.labelled(session, "hall", "2", 9) == [1, 2]
         assert catalogue.labelled(session, "hall", "2", 1) == [1]
         assert catalogue.labelled(session, ODD[0], "x'y", 9) == [3]
+        assert catalogue.values_of(session, "hall") == {"2": 2, "3": 1, "22": 1}
+        assert [catalogue.values_of(session, name) for name in (*ODD, "2", "none")] == [
+            *[{"x'y": 1}] * len(ODD),
+            {},
+            {},
+        ]
+
+
+def test_the_sensors_that_were_off_are_kept_with_an_anomaly(database: Database) -> None:
+    off = BrokenRelation("p\u00e9 'x\"", 2.5, 1.0, 0.0, -1.0, 1.0)
+    told = anomalies.columns_of_peak(
+        Explanation(0.0, -1.0, 1.0, "relation", ""), ModelRef("a", "v1", "r"), 1.0, [off]
+    )
+    filled(database)
+    with database.write() as session:
+        session.get_one(anomalies.AnomalyRow, "2/10").relations = told["relations"]
+    with database.read() as session:
+        rows = {row.id: row for row in session.scalars(select(anomalies.AnomalyRow))}
+        assert anomalies.anomaly_of(rows["2/10"]).relations == (off,)
+        assert anomalies.anomaly_of(rows["2/150"]).relations == ()
+        kept = select(anomalies.AnomalyRow.id).where(anomalies.AnomalyRow.relations.is_not(None))
+        assert list(session.scalars(kept)) == ["2/10"]
 
 
 def test_what_overlaps_a_stretch_is_found_with_its_labels(database: Database) -> None:

@@ -33,16 +33,18 @@ from atalaia.lifecycle.training import KIND, Config
 from atalaia.lifecycle.waves import Queued, Wave
 
 START_US = 1_700_000_000 * MICROS
+ASSET = ModelKey(Scope.ASSET, "press 3")
 SERIES = ModelKey(Scope.SERIES, "pump/7")
 FLEET = ModelKey(Scope.FLEET, "pumps")
 
 
 @dataclass
 class MemoryHistory:
-    """Points by series, and fleets by name; fleets are read in parts of `part_series`."""
+    """Points by series, fleets and assets by name; fleets are read in parts of `part_series`."""
 
     points: dict[str, tuple[IntArray, FloatArray]] = field(default_factory=dict)
     fleets: dict[str, list[str]] = field(default_factory=dict)
+    of_assets: dict[str, list[str]] = field(default_factory=dict)
     part_series: int = 2
 
     def fill(self, series_id: str, values: FloatArray, step_s: int = 60) -> None:
@@ -53,6 +55,13 @@ class MemoryHistory:
         if fleet_id not in self.fleets:
             raise Missing("unknown_fleet", f"no fleet {fleet_id}")
         return self.fleets[fleet_id]
+
+    def sensors(self, asset: str, most: int) -> list[str]:
+        return sorted(self.of_assets.get(asset, ()))[:most]
+
+    def assets(self, after: str | None, limit: int) -> list[tuple[str, int]]:
+        named = [(name, len(members)) for name, members in sorted(self.of_assets.items()) if name > (after or "")]
+        return named[:limit]
 
     def check(self, session: Session, series_id: str) -> None:
         if series_id not in self.points:
@@ -256,6 +265,7 @@ def open_workshop(folder: Path, **settings: Any) -> Generator[Workshop]:
         LifecycleSettings(**chosen),
         telemetry,
         Signatures(SigningSettings(), folder),
+        history,
     )
     told: list[Fact] = []
     for fact in FACTS.values():

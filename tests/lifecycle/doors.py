@@ -8,6 +8,7 @@ from starlette.types import ASGIApp
 from atalaia.kit.web.middleware import Front
 from atalaia.kit.web.problems import install_problems
 from atalaia.lifecycle.api import deployments_router, models_router, plot_router, training_router
+from atalaia.lifecycle.asset_api import assets_router
 from tests.kit.asgi import Answer, call
 from tests.lifecycle.builders import Workshop, wave
 
@@ -18,6 +19,7 @@ def doors_of(workshop: Workshop) -> ASGIApp:
     """The doors, on a shop where ``pump/7`` and, since its training, ``late`` belong to the fleet of pumps."""
     app = FastAPI()
     install_problems(app)
+    app.include_router(assets_router(workshop.lifecycle))
     app.include_router(training_router(workshop.lifecycle))
     for router in (models_router, deployments_router, plot_router):
         app.include_router(router(workshop.lifecycle, FLEETS.get))

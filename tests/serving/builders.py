@@ -13,6 +13,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
+from atalaia.algorithms.asset_models import AssetModel
 from atalaia.algorithms.detectors import make_detector
 from atalaia.algorithms.models import FleetModel
 from atalaia.core.clock import MICROS
@@ -88,7 +89,7 @@ class Shelf:
         """Put the next version of a model into Production."""
         return self.deploy(self.train(key, model_of(*(members or (key.name,)), mean=mean, points=points)))
 
-    def train(self, key: ModelKey, model: FleetModel) -> Deployment:
+    def train(self, key: ModelKey, model: FleetModel | AssetModel) -> Deployment:
         """Register the next version of a model, which serves nobody yet."""
         data = model.to_bytes()
         number = sum(other == key for other, _ in self.retired) + 1
@@ -206,6 +207,7 @@ class Clock:
         self.now = 100.0
         fake = SimpleNamespace(monotonic=lambda: self.now, perf_counter=lambda: self.now)
         monkeypatch.setattr("atalaia.serving.loading.time", fake)
+        monkeypatch.setattr("atalaia.serving.assets.time", fake)
 
 
 @dataclass
@@ -268,7 +270,7 @@ class Place:
         self.models.refresh()
         return deployment
 
-    def deploy(self, key: ModelKey, model: FleetModel, stage: Stage = Stage.PRODUCTION) -> Deployment:
+    def deploy(self, key: ModelKey, model: FleetModel | AssetModel, stage: Stage = Stage.PRODUCTION) -> Deployment:
         """Train and deploy a model of any kind, and let serving learn of it."""
         deployment = self.shelf.deploy(self.shelf.train(key, model), stage)
         self.models.refresh()

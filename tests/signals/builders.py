@@ -44,9 +44,13 @@ NO_FILTER = {"series_id": None, "from_us": None, "to_us": None, "state": None}
 class PlainBlock:
     """Scores of `ThresholdScorer`."""
 
+    points: Points
     score: FloatArray
     alarm: NDArray[np.bool_]
-    values: FloatArray
+
+    @property
+    def values(self) -> FloatArray:
+        return self.points.values
 
     def raw(self) -> FloatArray:
         return np.where(np.isnan(self.score), np.nan, np.abs(self.values) / THRESHOLD)
@@ -56,6 +60,9 @@ class PlainBlock:
 
     def model(self, index: int) -> ModelRef:
         return ModelRef("fleet:all", "v1", "plain")
+
+    def relations(self, index: int) -> Sequence[Any]:
+        return ()
 
 
 @dataclass
@@ -83,7 +90,7 @@ class ThresholdScorer:
         score = np.abs(values) / THRESHOLD
         score /= np.append(self.thresholds, np.ones(int(numbers.max(initial=0)) + 1))[numbers]
         score[np.isin(numbers, list(self.strangers))] = np.nan
-        return PlainBlock(score, score > 1.0, values)
+        return PlainBlock(Points(numbers, timestamps, values), score, score > 1.0)
 
     def pupils(self) -> Sequence[Any]:
         return ()

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from atalaia.algorithms.asset_models import AssetModel
 from atalaia.algorithms.detectors import make_detector
 from atalaia.algorithms.detectors.protocol import Streaming
 from atalaia.algorithms.models import FleetModel
@@ -102,10 +103,13 @@ class Plant:
             with self.atalaia.database.write() as session:
                 self.atalaia.signals.resolve(session, NAMES)
         while self.sent < until:
-            part = points(self.sent, min(until, self.sent + batch))
-            delivery = Delivery(lambda session, part=part: (part, {}), 1, can_fail=False)
-            self.atalaia.signals.intake.submit(delivery).result(10)
+            self.deliver(points(self.sent, min(until, self.sent + batch)))
             self.sent = min(until, self.sent + batch)
+
+    def deliver(self, part: Points) -> None:
+        """Let some points arrive."""
+        delivery = Delivery(lambda session: (part, {}), 1, can_fail=False)
+        self.atalaia.signals.intake.submit(delivery).result(10)
 
     def drain(self) -> None:
         while self.atalaia.signals.scoring.drain():
@@ -117,7 +121,7 @@ class Plant:
             self.send(min(until, self.sent + batch), batch)
             self.drain()
 
-    def stage(self, number: int, model: FleetModel, key: ModelKey = KEY) -> None:
+    def stage(self, number: int, model: FleetModel | AssetModel, key: ModelKey = KEY) -> None:
         data = model.to_bytes()
         self.atalaia.blobs.put(artefact_key(sha256_of(data)), data)
         with self.atalaia.database.write() as session:
@@ -129,7 +133,7 @@ class Plant:
             row.signature, row.signed_by = made.text, made.key_id
             session.add(row)
 
-    def promote(self, number: int, model: FleetModel, key: ModelKey = KEY) -> None:
+    def promote(self, number: int, model: FleetModel | AssetModel, key: ModelKey = KEY) -> None:
         self.stage(number, model, key)
         with self.atalaia.database.write() as session:
             self.atalaia.lifecycle.promotion.promote(session, key, number, archive_previous=True)
@@ -180,7 +184,7 @@ class Plant:
 
     def store(self) -> None:
         scoring = self.atalaia.signals.scoring
-        self.atalaia.signals.memory.save(scoring._owner, self.atalaia.serving, lambda: None)
+        self.atalaia.signals.memory.save(scoring._owner, self.atalaia.watching, lambda: None)
 
 
 def version(key: ModelKey, number: int, data: bytes) -> VersionRow:

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from atalaia.core.points import Points
 from atalaia.core.scores import ModelRef
 from tests.signals.builders import PlainBlock, ThresholdScorer
 
@@ -38,7 +39,7 @@ class Failing(ThresholdScorer):
         if not self.late:
             raise RuntimeError("no model")
         block = super().watch_block(numbers, timestamps, values, replayed=replayed)
-        return Speechless(block.score, block.alarm, block.values)
+        return Speechless(block.points, block.score, block.alarm)
 
 
 class OneModel(ThresholdScorer):
@@ -50,22 +51,25 @@ class OneModel(ThresholdScorer):
 
     def watch_block(self, numbers, timestamps, values, *, replayed=False):
         scores = self.model_of_all.score(numbers.astype(np.int64) - 1, timestamps, values)
-        return OneModelBlock(self.model_of_all, scores, values)
+        return OneModelBlock(self.model_of_all, scores, Points(numbers, timestamps, values))
 
 
 class OneModelBlock:
-    def __init__(self, model, scores, values):
-        self.trained, self.scores, self.values = model, scores, values
+    def __init__(self, model, scores, points):
+        self.trained, self.scores, self.points = model, scores, points
         self.score, self.alarm = scores.score, scores.score > 1.0
 
     def raw(self):
         return self.score
 
     def explain(self, index):
-        return self.trained.explain(self.scores, index, float(self.values[index]))
+        return self.trained.explain(self.scores, index, float(self.points.values[index]))
 
     def model(self, index):
         return ModelRef("fleet:pumps", "v1", self.trained.detector.name)
+
+    def relations(self, index):
+        return ()
 
 
 class School(ThresholdScorer):

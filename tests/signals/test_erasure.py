@@ -51,6 +51,22 @@ def values(place: Place, series_id: str) -> list[float]:
     return place.signals.history.read([number(place, series_id)], 0, FOR_EVER).values.tolist()
 
 
+def test_anomalies_of_others_do_not_name_an_erased_sensor_any_more(place: Place) -> None:
+    for count, name in enumerate(("a", "b", "c"), 1):
+        spikes(place, name, count)
+    off = {"score": 2.0, "seen": 1.0, "expected": 0.0, "lower": -1.0, "upper": 1.0}
+    with place.database.write() as session:
+        for row in session.scalars(select(AnomalyRow)):
+            row.relations = [{"series_id": name, **off} for name in ("b", "a")] if row.series_id == "b" else None
+            row.text = "it shows 1 where a press says 0; off with it: a"
+    bury(place, "a")
+    (of_b,) = place.anomalies(series_id="b")
+    (of_c,) = place.anomalies(series_id="c")
+    assert [one.series_id for one in of_b.relations] == ["b"]
+    assert of_b.explanation.text == "it shows 1 where a press says 0"
+    assert (of_c.relations, of_c.explanation.text.endswith("off with it: a")) == ((), True)
+
+
 def test_points_anomalies_and_what_was_said_go_and_others_stay(place: Place) -> None:
     spikes(place, "a", 1)
     spikes(place, "b", 2)

@@ -40,11 +40,11 @@ def grow(database, *points, **settings) -> tuple[list[Any], list[int]]:
     """Let one round of (number, time, score, alarm) happen; return the facts, and which points were explained."""
     arrived = columns(*((number, stamp, score) for number, stamp, score, *_ in points))
     alarm = np.array([point[3] if len(point) > 3 else point[2] > 1 for point in points], np.bool_)
-    scored = Counted(arrived.values, alarm, arrived.values)
+    scored = Counted(arrived, arrived.values, alarm)
     scored.asked = []
     with database.write() as session:
         facts = Growth(
-            session, SignalsSettings.model_validate({"close_after_points": 2, **settings}), arrived, scored
+            session, SignalsSettings.model_validate({"close_after_points": 2, **settings}), scored
         ).grow()
     return facts, scored.asked
 
@@ -112,9 +112,9 @@ def test_the_first_point_inside_a_known_event_closes_what_is_open_and_forgets_wh
     arrived = columns((1, 2, 9.0), (2, 2, 0.0), (3, 2, 9.0), (1, 3, 9.0), (1, 4, 5.0))
     known = np.array([True, False, True, True, False])
     alarm = np.array([False, False, False, False, True])
-    scored = PlainBlock(np.where(known, NAN, arrived.values), alarm, arrived.values)
+    scored = PlainBlock(arrived, np.where(known, NAN, arrived.values), alarm)
     with database.write() as session:
-        facts = Growth(session, SignalsSettings(), arrived, scored, known).grow()
+        facts = Growth(session, SignalsSettings(), scored, known).grow()
     assert [(fact.name, getattr(fact, "series_id", None)) for fact in facts] == [
         ("AnomalyClosed", "s1"),
         ("AnomalyOpened", "s1"),

@@ -243,6 +243,31 @@ def _what_is_strange_is_explained(detector: AssetDetector) -> None:
     require(not found[0].lower <= found[0].seen <= found[0].upper, "what is strange lies inside its band")
 
 
+def _a_sensor_that_is_left_out_counts_as_missing(detector: AssetDetector) -> None:
+    history, moments = plant(0), probe()
+    kept = np.delete(np.arange(SENSORS), 2)
+    state = detector.fit(history)
+    before = _copied(state)
+    rest = detector.without(state, kept)
+    require(_same_states(before, state), "leaving a sensor out changes the state that it is left out of")
+    detector.check(rest)
+    require(_same_states(rest, AssetModel.from_bytes(_bytes_of(detector, rest)).state), "what is left is no state")
+    found = detector.score(rest, moments[:, kept])
+    moments[:, 2] = np.nan
+    missing = detector.score(state, moments)
+    require(bool((np.isnan(found.score) == np.isnan(missing.score)).all()), "there are opinions of other moments")
+    calm, strange = missing.score < 0.5 * THRESHOLD, missing.score > 2.0 * THRESHOLD
+    require(not bool((found.score[calm] > THRESHOLD).any()), "moments are strange that were calm")
+    require(bool((found.score[strange] > THRESHOLD).all()), "moments are calm that were strange")
+    nobody = detector.without(state, np.empty(0, np.intp))
+    require(len(nobody["points"]) == 0, "something is left of no sensor")
+
+
+def _bytes_of(detector: AssetDetector, state: State) -> bytes:
+    names = tuple(f"s{i}" for i in range(len(state["points"])))
+    return AssetModel(detector, names, state).to_bytes()
+
+
 _LAWS: tuple[Callable[[AssetDetector], None], ...] = (
     _the_state_has_its_layout,
     _scores_have_the_right_shape,
@@ -259,4 +284,5 @@ _LAWS: tuple[Callable[[AssetDetector], None], ...] = (
     _inputs_are_left_alone,
     _memory_is_bounded,
     _what_is_strange_is_explained,
+    _a_sensor_that_is_left_out_counts_as_missing,
 )

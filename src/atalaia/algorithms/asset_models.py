@@ -1,6 +1,6 @@
 """A trained model of one asset: a detector, the names of the sensors, and what was learnt."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atalaia.algorithms.artifacts import Member, pack, unpack
+from atalaia.algorithms.assets.moments import Pace
 from atalaia.algorithms.assets.protocol import MAX_SENSORS, AssetDetector, AssetScores, Deviation
 from atalaia.algorithms.detectors import hyperparameters
 from atalaia.algorithms.detectors.protocol import Column, State
@@ -56,14 +57,19 @@ class AssetModel:
         Names of the k sensors, in the order of the columns.
     state
         What the detector learnt, see `atalaia.algorithms.assets.protocol`.
+    pace
+        How often the sensors are read; None for one that is only ever given moments.
     """
 
     detector: AssetDetector
     sensors: tuple[str, ...]
     state: State
+    pace: Pace | None = None
 
     @staticmethod
-    def fit(detector: AssetDetector, sensors: Sequence[str], values: FloatArray) -> "AssetModel":
+    def fit(
+        detector: AssetDetector, sensors: Sequence[str], values: FloatArray, pace: Pace | None = None
+    ) -> "AssetModel":
         """Return the model that `detector` learns from a history, float64[n, k].
 
         Raises
@@ -73,7 +79,30 @@ class AssetModel:
         """
         if len(set(sensors)) != len(sensors) or values.shape[1:] != (len(sensors),):
             raise ValueError("each sensor needs one name of its own")
-        return AssetModel(detector, tuple(sensors), detector.fit(values))
+        return AssetModel(detector, tuple(sensors), detector.fit(values), pace)
+
+    def without(self, gone: Container[str]) -> "AssetModel":
+        """Return the same model without some sensors; the others are judged as if these were missing for good."""
+        stay = [i for i, name in enumerate(self.sensors) if name not in gone]
+        kept, names = np.array(stay, np.intp), tuple(self.sensors[i] for i in stay)
+        pace = None if self.pace is None else self.pace.without(kept)
+        return AssetModel(self.detector, names, self.detector.without(self.state, kept), pace)
+
+    def alive(self) -> "AssetModel":
+        """Return the same model with a state of its own, to `advance`."""
+        state = {name: array.copy() for name, array in self.state.items()}
+        return AssetModel(self.detector, self.sensors, state, self.pace)
+
+    @property
+    def series_ids(self) -> tuple[str, ...]:
+        """The sensors, as series."""
+        return self.sensors
+
+    @property
+    def trained(self) -> dict[str, float]:
+        """Return how many ``series`` it is of, how many of them were learnt, and from how many points."""
+        counts = (len(self.sensors), self.ready.sum(), self.state["points"].sum())
+        return dict(zip(("series", "series_ready", "points"), map(float, counts), strict=True))
 
     def score(self, values: FloatArray) -> AssetScores:
         """Return the scores of moments that follow what the model has seen, and leave it as it is."""
@@ -106,7 +135,7 @@ class AssetModel:
             "hyperparameters": self.detector.hyperparameters(),
             "sensors": self.sensors,
         }
-        return pack(header, self.state)
+        return pack(header, {**self.state, **({} if self.pace is None else _members_of(self.pace))})
 
     @staticmethod
     def from_bytes(
@@ -139,12 +168,31 @@ def _restore(
         raise ValueError("the header does not say what it is a model of")
     detector = make_asset_detector(name, given, registry)  # pyright: ignore[reportUnknownArgumentType]
     names = _names(sensors)  # pyright: ignore[reportUnknownArgumentType]
-    layout = detector.layout(len(names))
-    if set(members) != set(layout):
+    layout, of_pace = detector.layout(len(names)), set(_PACE) & set(members)
+    if set(members) - of_pace != set(layout):
         raise ValueError("it does not hold the arrays of its detector")
     state = {key: _checked(members[key], column) for key, column in layout.items()}
     detector.check(state)
-    return AssetModel(detector, names, state)
+    return AssetModel(detector, names, state, _pace(members, len(names)) if of_pace else None)
+
+
+_PACE = ("pace_clock", "pace_spans", "pace_holds", "pace_last")
+
+
+def _members_of(pace: Pace) -> dict[str, NDArray[np.int64]]:
+    clock = np.array([pace.step_us, pace.origin_us], np.int64)
+    return dict(zip(_PACE, (clock, pace.spans, pace.holds, pace.last_us), strict=True))
+
+
+def _pace(members: Mapping[str, Member], sensors: int) -> Pace:
+    if not set(_PACE) <= set(members):
+        raise ValueError("it says only in part how often its sensors are read")
+    clock, *columns = (
+        members[name].array("<i8", (2,) if name == _PACE[0] else (sensors,)).copy() for name in _PACE
+    )
+    pace = Pace(int(clock[0]), int(clock[1]), *columns)
+    pace.check()
+    return pace
 
 
 def _names(sensors: list[Any]) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """What a score means, in one sentence."""
 
+from collections.abc import Sequence
 from math import floor, isfinite, isnan, log10
 
 from atalaia.core.scores import THRESHOLD
@@ -16,6 +17,9 @@ _NARROW = {
     "spread": ", which is narrow because the last points scatter unlike before",
 }
 _FAR = 1000.0
+_WITH_IT = "; off with it: "
+_OTHERS = 3
+"""Sensors that a sentence names beside the first."""
 _FORMATS = tuple(f",.{decimals}f" for decimals in range(13))
 
 
@@ -55,6 +59,62 @@ def sentence(times: float, value: float, expected: float, lower: float, upper: f
     if part in SHAPES:
         return f"{band}, and {SHAPES[part]}; {far} times the threshold"
     return f"{band}; {far} times the allowed deviation"
+
+
+def asset_sentence(
+    times: float, seen: float, expected: float, lower: float, upper: float, asset: str, others: Sequence[str]
+) -> str:
+    """Return why a sensor of an asset is named in an alarm of it.
+
+    Parameters
+    ----------
+    times
+        How many times the allowed deviation it is off.
+    seen, expected, lower, upper
+        What it showed, what was expected, and the band; NaN where no single sensor explains the alarm.
+    others
+        Further sensors that are off, the most telling first.
+
+    Examples
+    --------
+    >>> asset_sentence(2.5, 31.2, 20.0, 18.0, 22.0, "press 3", [])
+    'it shows 31.2 where the other sensors of press 3 say 20 (band 18 to 22); 2.5 times the allowed deviation'
+    """
+    if not isfinite(expected):
+        return f"it is the strangest sensor of {asset}, whose sensors do not belong together as they did"
+    more = f" and {len(others) - _OTHERS} more" if len(others) > _OTHERS else ""
+    off = f"{_WITH_IT}{', '.join(others[:_OTHERS])}{more}" if others else ""
+    whose = f"the other sensors of {asset}"
+    return f"it shows {relation_text(times, seen, expected, lower, upper, whose)}{off}"
+
+
+def without_others(text: str) -> str:
+    """Return what `asset_sentence` returned, without the names of further sensors.
+
+    Examples
+    --------
+    >>> without_others("it shows 3 where ...; off with it: heat, flow")
+    'it shows 3 where ...'
+    """
+    before, found, _ = text.rpartition(_WITH_IT)
+    return before if found else text
+
+
+def relation_text(
+    times: float, seen: float, expected: float, lower: float, upper: float, whose: str = "the other sensors"
+) -> str:
+    """Return how far a sensor is from what others say.
+
+    Examples
+    --------
+    >>> relation_text(2.5, 31.2, 20.0, 18.0, 22.0)
+    '31.2 where the other sensors say 20 (band 18 to 22); 2.5 times the allowed deviation'
+    """
+    decimals = _decimals(upper - lower)
+    low, high = _shown(lower, decimals), _shown(upper, decimals)
+    far = f"{times:.1f}" if times < _FAR else f"more than {_FAR:,.0f}"
+    said = f"{whose} say {_shown(expected, decimals)} (band {low} to {high})"
+    return f"{_shown(seen, decimals)} where {said}; {far} times the allowed deviation"
 
 
 def _decimals(width: float) -> int:

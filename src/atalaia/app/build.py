@@ -38,10 +38,12 @@ from atalaia.lifecycle import tasks as lifecycle_tasks
 from atalaia.lifecycle.deployments import DeploymentList
 from atalaia.lifecycle.erasure import ModelErasure
 from atalaia.lifecycle.service import Lifecycle
+from atalaia.serving.asset_watching import Watching
 from atalaia.serving.judging import Judge
 from atalaia.serving.remembered import RememberedDeployments
 from atalaia.serving.service import Serving
 from atalaia.signals import tasks as signals_tasks
+from atalaia.signals.assets import Assets
 from atalaia.signals.erasure import SeriesErasure
 from atalaia.signals.events import KnownEvents
 from atalaia.signals.explaining import Explaining
@@ -85,29 +87,21 @@ class Atalaia:
         self.signatures = Signatures(settings.signing, settings.data_dir, keyring)
         memory = Memory(self.database, self.blobs)
         at = (self.database, self.blobs, self.outbox)
+        known = KnownSeries(self.database, memory)
         self.serving = Serving(
             *at,
             deployments,
             self.registry,
-            KnownSeries(self.database, memory),
+            known,
             settings.serving,
             self.telemetry,
             self.signatures,
         )
         self.privacy = Privacy(settings.privacy, settings.data_dir, keyring)
-        self.signals = Signals(*at, self.serving, memory, settings.signals, self.telemetry, self.privacy)
-        kept_by = (self.database, self.queue, self.blobs, self.outbox)
-        self.lifecycle = Lifecycle(
-            *kept_by,
-            self.signals,
-            self.signals.anomalies,
-            self.registry,
-            self.serving,
-            settings.lifecycle,
-            self.telemetry,
-            self.signatures,
-            Lessons(self.signals),
-        )
+        self.watching = Watching(self.serving, known, settings.serving.asset_wait_moments)
+        self.signals = Signals(*at, self.watching, memory, settings.signals, self.telemetry, self.privacy)
+        self.assets = Assets(self.signals)
+        self.lifecycle = self._lifecycle()
         self.incidents = Incidents(self.signals, self.privacy, settings.incidents)
         self.site = Site(settings, self.blobs)
         backups.watch(self.site, self.database, self.telemetry)
@@ -192,6 +186,23 @@ class Atalaia:
     def known_events(self) -> KnownEvents:
         """What people know of beforehand."""
         return KnownEvents(self.signals)
+
+    def _lifecycle(self) -> Lifecycle:
+        return Lifecycle(
+            self.database,
+            self.queue,
+            self.blobs,
+            self.outbox,
+            self.signals,
+            self.signals.anomalies,
+            self.registry,
+            self.serving,
+            self.settings.lifecycle,
+            self.telemetry,
+            self.signatures,
+            self.assets,
+            Lessons(self.signals),
+        )
 
     def _audit_log(self) -> Audit:
         return Audit(

@@ -26,16 +26,17 @@ from atalaia.kit.auth.api import auth_router
 from atalaia.kit.auth.permissions import PUBLIC, needs
 from atalaia.kit.auth.routes import describe, guard, pass_gate
 from atalaia.kit.jobs.api import jobs_router
-from atalaia.kit.privacy import Privacy
 from atalaia.kit.web.doors import HotRoute
 from atalaia.kit.web.hot import HotFront
 from atalaia.kit.web.middleware import Front
 from atalaia.kit.web.problems import ProblemOut, install_problems
 from atalaia.kit.web.wire import refuse_repeats
 from atalaia.lifecycle import api as lifecycle_api
+from atalaia.lifecycle.asset_api import assets_router
 from atalaia.lifecycle.schemas import PlotOut
 from atalaia.lifecycle.training import KIND as TRAINING
 from atalaia.serving import api as serving_api
+from atalaia.serving.asset_api import asset_scores_router
 from atalaia.serving.doors import PredictionDoors
 from atalaia.serving.inference_api import InferenceApi
 from atalaia.serving.oip import InferenceDoors
@@ -78,7 +79,7 @@ def make_app(atalaia: Atalaia) -> FastAPI:
         description=_DESCRIPTION,
         docs_url=None,
         redoc_url=None,
-        dependencies=[Depends(pass_gate), Depends(refuse_repeats), *_hiding(atalaia.privacy)],
+        dependencies=[Depends(pass_gate), Depends(refuse_repeats), *_hiding(atalaia)],
     )
     install_problems(app)
     entrance = atalaia.entrance
@@ -87,6 +88,8 @@ def make_app(atalaia: Atalaia) -> FastAPI:
     if "predictor" in atalaia.roles:
         tell = atalaia.audit.trail.did
         app.include_router(serving_api.serving_router(atalaia.serving, _prediction_doors(atalaia), tell))
+        most = atalaia.settings.serving.max_asset_moments
+        app.include_router(asset_scores_router(atalaia.serving.models.assets, most, atalaia.privacy))
         inference_api = InferenceApi(_inference_doors(atalaia), atalaia.serving, lambda: atalaia.is_ready, tell)
         app.include_router(inference_api.router())
     if "api" in atalaia.roles:
@@ -98,8 +101,9 @@ def make_app(atalaia: Atalaia) -> FastAPI:
     return app
 
 
-def _hiding(privacy: Privacy) -> list[Any]:
-    """Return what lets series that are hidden be named in paths by those who know them."""
+def _hiding(atalaia: Atalaia) -> list[Any]:
+    """Return what lets series and assets that are hidden be named in paths by those who know them."""
+    privacy = atalaia.privacy
 
     async def hide(request: Request) -> None:
         named = request.path_params
@@ -107,8 +111,10 @@ def _hiding(privacy: Privacy) -> list[Any]:
             named["series_id"] = privacy.series_id(named["series_id"])
         if "name" in named:
             named["name"] = privacy.model_name(named["name"])
+        if "asset_id" in named:
+            named["asset_id"] = atalaia.assets.name(named["asset_id"])
 
-    return [Depends(hide)] if privacy.hides_ids else []
+    return [Depends(hide)] if privacy.hides_ids or privacy.hides_labels else []
 
 
 def with_front(app: FastAPI, atalaia: Atalaia) -> ASGIApp:
@@ -216,6 +222,7 @@ def _control_plane(atalaia: Atalaia) -> list[APIRouter]:
         audit_router(atalaia.database),
         privacy_router(atalaia.database, atalaia.erasures),
         rootcause_router(atalaia.incidents),
+        assets_router(atalaia.lifecycle),
         lifecycle_api.training_router(atalaia.lifecycle),
         lifecycle_api.models_router(atalaia.lifecycle, fleet_of),
         lifecycle_api.deployments_router(atalaia.lifecycle, fleet_of),

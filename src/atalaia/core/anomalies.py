@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from atalaia.core.scores import Explanation, ModelRef
+from atalaia.core.scores import BrokenRelation, Explanation, ModelRef
 
 
 class AnomalyState(StrEnum):
@@ -45,6 +45,8 @@ class Anomaly:
         How many points of it were strange.
     seen
         The value at the peak.
+    relations
+        The sensors of its asset that were off at the peak, where a model of the asset gave it its score.
     """
 
     anomaly_id: str
@@ -60,3 +62,4 @@ class Anomaly:
     explanation: Explanation
     model: ModelRef
     feedback: tuple[Feedback, ...] = field(default=())
+    relations: tuple[BrokenRelation, ...] = field(default=())

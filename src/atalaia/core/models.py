@@ -20,15 +20,16 @@ class Stage(StrEnum):
 
 
 class Scope(StrEnum):
-    """Whether a model is of one series or of a fleet."""
+    """Whether a model is of one series, of a fleet, or of all sensors of an asset together."""
 
     SERIES = "series"
     FLEET = "fleet"
+    ASSET = "asset"
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class ModelKey:
-    """What a model is of: ``series:pump-7`` or ``fleet:pumps``."""
+    """What a model is of: ``series:pump-7``, ``fleet:pumps`` or ``asset:press-3``."""
 
     scope: Scope
     name: str

@@ -65,6 +65,26 @@ class ModelRef:
     algorithm: str
 
 
+@dataclass(frozen=True, slots=True)
+class BrokenRelation:
+    """A sensor that is not where the other sensors of its asset say.
+
+    Attributes
+    ----------
+    score
+        How far it is off: 1.0 is the edge of the band.
+    seen, expected, lower, upper
+        What it showed, what was expected, and the band, in its own unit.
+    """
+
+    series_id: str
+    score: float
+    seen: float
+    expected: float
+    lower: float
+    upper: float
+
+
 class Explanation(NamedTuple):  # as `Score` is: each single prediction makes one, a dataclass takes thrice as long
     """Why one point has the score it has.
 

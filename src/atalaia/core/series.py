@@ -7,7 +7,7 @@ from datetime import datetime
 from atalaia.core.errors import Fault, Invalid
 
 MAX_ID_CHARACTERS = 256
-RESERVED_IDS = frozenset({"batch", "fleets", "jobs", "waves"})
+RESERVED_IDS = frozenset({"assets", "batch", "fleets", "jobs", "waves"})
 """Words that stand where an id stands in the paths of the API."""
 
 

@@ -77,8 +77,8 @@ class Privacy:
 
     Attributes
     ----------
-    hides_ids
-        Whether there is any rule for ids.
+    hides_ids, hides_labels
+        Whether there is any rule for ids, and for labels.
     """
 
     def __init__(self, settings: PrivacySettings, folder: Path, keyring: Keyring | None = None) -> None:
@@ -88,7 +88,7 @@ class Privacy:
         self._of_labels = [rule for rule in settings.rules if rule.where == "labels"]
         self._of_ids = [rule for rule in settings.rules if rule.where == "series_id"]
         self._of_notes = [rule for rule in settings.rules if rule.where == "notes"]
-        self.hides_ids = bool(self._of_ids)
+        self.hides_ids, self.hides_labels = bool(self._of_ids), bool(self._of_labels)
         is_hashed = any(rule.action == "hash" for rule in settings.rules)
         self._secret = _secret(settings.secret_file, folder, keyring) if is_hashed else b""
         self._id = lru_cache(maxsize=_REMEMBERED)(self._hidden_id)

@@ -1,7 +1,7 @@
 """HTTP doors of lifecycle."""
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
 from fastapi import APIRouter, Query, Request, Response
@@ -17,11 +17,31 @@ from atalaia.kit.idempotency import once
 from atalaia.kit.jobs import JobStatus
 from atalaia.kit.web.wire import Cursor, IdempotencyKey, Limit, Wire, optional_time, parse_time, time_query
 from atalaia.lifecycle import schemas
+from atalaia.lifecycle.asset_training import ALGORITHM
 from atalaia.lifecycle.plotting import render
 from atalaia.lifecycle.service import Lifecycle
 from atalaia.lifecycle.settings import LifecycleSettings
 from atalaia.lifecycle.training import Config, Inline
 from atalaia.lifecycle.waves import Queued, Wave
+
+
+class Asked(Protocol):
+    """What every training is asked for with."""
+
+    @property
+    def config(self) -> schemas.ConfigIn:
+        """How to train."""
+        ...
+
+    @property
+    def priority(self) -> int:
+        """The higher goes first."""
+        ...
+
+    def model_dump_json(self) -> str:
+        """Return it as it was sent."""
+        ...
+
 
 FleetOf = Callable[[str], str | None]
 _PNG: dict[int | str, dict[str, Any]] = {
@@ -46,7 +66,7 @@ def training_router(lifecycle: Lifecycle) -> APIRouter:
         fleet_id: str, body: schemas.TrainFleet | None = None, key: IdempotencyKey = None
     ) -> schemas.JobAccepted:
         """Train a fleet on stored history: one model and one version for all its series."""
-        return _train(lifecycle, ModelKey(Scope.FLEET, fleet_id), body or schemas.TrainFleet(), key)
+        return train(lifecycle, ModelKey(Scope.FLEET, fleet_id), body or schemas.TrainFleet(), key)
 
     @router.post("/{series_id:id}", status_code=202)
     @needs("models.train")
@@ -54,7 +74,7 @@ def training_router(lifecycle: Lifecycle) -> APIRouter:
         series_id: str, body: schemas.TrainSeries | None = None, key: IdempotencyKey = None
     ) -> schemas.JobAccepted:
         """Train one series on stored history, or on the data in the body."""
-        return _train(lifecycle, ModelKey(Scope.SERIES, series_id), body or schemas.TrainSeries(), key)
+        return train(lifecycle, ModelKey(Scope.SERIES, series_id), body or schemas.TrainSeries(), key)
 
     return router
 
@@ -69,7 +89,10 @@ def _add_waves(router: APIRouter, lifecycle: Lifecycle) -> None:
         wanted = body or schemas.TrainWave()
         if wanted.promote:
             require(request, "models.promote")
-        fleets, config = lifecycle.waves.fleets(wanted.fleets), _config(wanted.config, lifecycle.settings)
+        fleets, config = (
+            lifecycle.waves.fleets(wanted.fleets),
+            _config(wanted.config, lifecycle.settings, lifecycle.settings.algorithm),
+        )
 
         def start(session: Session) -> Queued:
             return lifecycle.waves.start(session, fleets, config, priority=wanted.priority, promote=wanted.promote)
@@ -183,7 +206,7 @@ def deployments_router(lifecycle: Lifecycle, fleet_of: FleetOf) -> APIRouter:
         fleet_id: str, version: str, body: schemas.PromoteIn | None = None, key: IdempotencyKey = None
     ) -> schemas.PromotedOut:
         """Put a version of a fleet's model into Production."""
-        return _promote(lifecycle, ModelKey(Scope.FLEET, fleet_id), version, body, key)
+        return promote(lifecycle, ModelKey(Scope.FLEET, fleet_id), version, body, key)
 
     @router.post("/{series_id:id}/versions/{version}/promote")
     @needs("models.promote")
@@ -191,7 +214,7 @@ def deployments_router(lifecycle: Lifecycle, fleet_of: FleetOf) -> APIRouter:
         series_id: str, version: str, body: schemas.PromoteIn | None = None, key: IdempotencyKey = None
     ) -> schemas.PromotedOut:
         """Put a version of a series' own model into Production."""
-        return _promote(lifecycle, ModelKey(Scope.SERIES, series_id), version, body, key)
+        return promote(lifecycle, ModelKey(Scope.SERIES, series_id), version, body, key)
 
     @router.put("/fleets/{fleet_id:id}/challenger")
     @needs("models.promote")
@@ -209,13 +232,13 @@ def deployments_router(lifecycle: Lifecycle, fleet_of: FleetOf) -> APIRouter:
     @needs("models.read")
     def get_fleet_deployment(fleet_id: str) -> schemas.DeploymentOut:
         """Show how the model of a fleet is deployed."""
-        return _deployment(lifecycle, ModelKey(Scope.FLEET, fleet_id))
+        return deployment_of(lifecycle, ModelKey(Scope.FLEET, fleet_id))
 
     @router.get("/{series_id:id}/deployment-config")
     @needs("models.read")
     def get_deployment(series_id: str) -> schemas.DeploymentOut:
         """Show what serves a series: its own model, or its fleet's."""
-        return _deployment(lifecycle, lifecycle.serving_key(series_id, fleet_of(series_id)))
+        return deployment_of(lifecycle, lifecycle.serving_key(series_id, fleet_of(series_id)))
 
     return router
 
@@ -247,10 +270,10 @@ def plot_router(lifecycle: Lifecycle, fleet_of: FleetOf) -> APIRouter:
     return router
 
 
-def _train(
-    lifecycle: Lifecycle, key: ModelKey, sent: schemas.TrainSeries | schemas.TrainFleet, once_key: str | None
-) -> schemas.JobAccepted:
-    config = _config(sent.config, lifecycle.settings)
+def train(lifecycle: Lifecycle, key: ModelKey, sent: Asked, once_key: str | None) -> schemas.JobAccepted:
+    """Queue a training."""
+    by_default = ALGORITHM if key.scope is Scope.ASSET else lifecycle.settings.algorithm
+    config = _config(sent.config, lifecycle.settings, by_default)
     inline = _inline(sent) if isinstance(sent, schemas.TrainSeries) else None
     with lifecycle.database.write() as session:
 
@@ -277,9 +300,10 @@ def _queue_wave(
         return schemas.WaveAccepted(**once(session, once_key, route, sent.model_dump_json().encode(), act))
 
 
-def _promote(
+def promote(
     lifecycle: Lifecycle, key: ModelKey, version: str, how: schemas.PromoteIn | None, once_key: str | None
 ) -> schemas.PromotedOut:
+    """Put a version into Production."""
     wanted, number = how or schemas.PromoteIn(), parse_version(version)
     with lifecycle.database.write() as session:
 
@@ -332,7 +356,8 @@ def _wave(wave: Wave) -> dict[str, Any]:
     }
 
 
-def _deployment(lifecycle: Lifecycle, key: ModelKey) -> schemas.DeploymentOut:
+def deployment_of(lifecycle: Lifecycle, key: ModelKey) -> schemas.DeploymentOut:
+    """Show how a model is deployed."""
     with lifecycle.database.read() as session:
         version = lifecycle.deployment(session, key)
         row, _ = lifecycle.model(session, key)
@@ -348,9 +373,9 @@ def _deployment(lifecycle: Lifecycle, key: ModelKey) -> schemas.DeploymentOut:
     )
 
 
-def _config(sent: schemas.ConfigIn, settings: LifecycleSettings) -> Config:
+def _config(sent: schemas.ConfigIn, settings: LifecycleSettings, by_default: str) -> Config:
     return Config(
-        algorithm=sent.algorithm or settings.algorithm,
+        algorithm=sent.algorithm or by_default,
         hyperparameters=sent.hyperparameters,
         window_hours=sent.window_hours or settings.window_hours,
     )

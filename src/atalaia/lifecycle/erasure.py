@@ -1,7 +1,8 @@
-"""What lifecycle erases of some series: models of their own go, those of fleets are written anew without them.
+"""What lifecycle erases of some series: models of their own go, those of fleets and assets are written anew.
 
 A rewritten version keeps its number, its stage and what it learnt of the others: rows of the artefact are left out,
-and the site's key signs the new one. Nothing is trained anew, so that nobody else is answered differently.
+and the site's key signs the new one. Nothing is trained anew, so that nobody else is answered differently; the
+other sensors of an asset are judged as if the one that went were missing for good.
 """
 
 from collections.abc import Callable, Container, Sequence
@@ -9,9 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
+from atalaia.algorithms.asset_models import AssetModel
 from atalaia.algorithms.models import FleetModel
 from atalaia.core.errors import AtalaiaError, Stale
 from atalaia.core.models import ModelKey, Scope, artefact_key
@@ -22,6 +24,11 @@ from atalaia.lifecycle import store
 from atalaia.lifecycle.ports import Eraser
 
 _log = structlog.get_logger(__name__)
+
+
+Shared = FleetModel | AssetModel
+"""A model of several series."""
+_SHARED = (Scope.FLEET, Scope.ASSET)
 
 
 @dataclass(slots=True)
@@ -39,9 +46,7 @@ class Found:
     """
 
     own: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
-    shared: list[tuple[store.VersionRow, FleetModel]] = field(
-        default_factory=list[tuple[store.VersionRow, FleetModel]]
-    )
+    shared: list[tuple[store.VersionRow, Shared]] = field(default_factory=list[tuple[store.VersionRow, Shared]])
     unread: list[str] = field(default_factory=list[str])
 
 
@@ -61,7 +66,7 @@ class ModelErasure:
         return {"models": len(self._there(session, own)), "fleet_models": len(self._there(session, shared))}
 
     def find(self, names: Container[str], keys: Sequence[str], go_on: Callable[[float], object]) -> Found:
-        """Look into every version: fleets change, and those of long ago may hold a series too.
+        """Look into every version: fleets and assets change, and those of long ago may hold a series too.
 
         Parameters
         ----------
@@ -72,10 +77,8 @@ class ModelErasure:
         with self._database.read() as session:
             for key in self._there(session, keys):
                 found.own[key] = [version.run_id for version in store.versions_of(session, [key])]
-            fleets = session.scalars(
-                select(store.ModelRow.key).where(store.ModelRow.key.startswith(f"{Scope.FLEET}:"))
-            )
-            others = sorted(fleets)
+            several = or_(*(store.ModelRow.key.startswith(f"{scope}:") for scope in _SHARED))
+            others = sorted(session.scalars(select(store.ModelRow.key).where(several)))
         for done, key in enumerate(others):
             go_on(done / len(others))
             with self._database.read() as session:
@@ -143,7 +146,7 @@ class ModelErasure:
         return found
 
     def _look(self, found: Found, key: str, versions: Sequence[store.VersionRow], names: Container[str]) -> None:
-        shared: list[tuple[store.VersionRow, FleetModel]] = []
+        shared: list[tuple[store.VersionRow, Shared]] = []
         empty = 0
         for version in versions:
             model = self._model(version)
@@ -158,7 +161,8 @@ class ModelErasure:
             return
         found.shared += shared
 
-    def _model(self, version: store.VersionRow) -> FleetModel | None:
+    def _model(self, version: store.VersionRow) -> Shared | None:
+        is_asset = ModelKey.parse(version.key).scope is Scope.ASSET
         for read in (
             lambda: self._blobs.get(artefact_key(version.sha256), version.sha256),
             lambda: self._registry.fetch(version.run_id),
@@ -166,12 +170,12 @@ class ModelErasure:
             try:
                 data = read()
                 if sha256_of(data) == version.sha256:
-                    return FleetModel.from_bytes(data)
+                    return AssetModel.from_bytes(data) if is_asset else FleetModel.from_bytes(data)
             except (AtalaiaError, OSError) as error:
                 _log.warning("artefact_not_read", model=version.key, version=version.number, error=str(error)[:300])
         return None
 
-    def _rewrite(self, session: Session, before: store.VersionRow, model: FleetModel) -> str:
+    def _rewrite(self, session: Session, before: store.VersionRow, model: Shared) -> str:
         """Give a version another artefact, and sign it; return the checksum of the one before."""
         version = session.get_one(store.VersionRow, (before.key, before.number), populate_existing=True)
         if version.sha256 != before.sha256:

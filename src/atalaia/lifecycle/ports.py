@@ -41,6 +41,18 @@ class History(Protocol):
         ...
 
 
+class Assets(Protocol):
+    """Which series are sensors of which asset."""
+
+    def sensors(self, asset: str, most: int) -> list[str]:
+        """Return the ids of the series of an asset, sorted, at most so many."""
+        ...
+
+    def assets(self, after: str | None, limit: int) -> list[tuple[str, int]]:
+        """Return assets in order of name from behind `after`, and of how many series each is."""
+        ...
+
+
 class Judgements(Protocol):
     """What people said of anomalies."""
 

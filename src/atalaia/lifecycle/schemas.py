@@ -22,7 +22,8 @@ class ConfigIn(Wire):
     algorithm: str | None = Field(
         default=None,
         description="`statistical`, `robust_zscore`, `seasonal_profile`, `streaming`, `memory_bank`, or with the"
-        " package's extra `deep` `lstm` or `autoencoder`; `auto` lets the history choose among them.",
+        " package's extra `deep` `lstm` or `autoencoder`; `auto` lets the history choose among them. Of an asset"
+        " `relations`, the default there, or with the extra `detect` `isolation_forest`.",
     )
     hyperparameters: dict[str, float | int | str | bool] = Field(
         default={}, description="Of the algorithm; none with `auto`."
@@ -202,11 +203,12 @@ class VersionOut(Wire):
 
 
 class ModelOut(Wire):
-    """A model: what is trained for one series or one fleet."""
+    """A model: what is trained for one series, one fleet or one asset."""
 
     model_id: str
     series_id: str | None
     fleet_id: str | None
+    asset_id: str | None
     production_version: str | None
     challenger_version: str | None = Field(description="Scored beside the one in Production, and not answered.")
     latest_version: str
@@ -220,6 +222,7 @@ class ModelOut(Wire):
             model_id=row.key,
             series_id=key.name if key.scope is Scope.SERIES else None,
             fleet_id=key.name if key.scope is Scope.FLEET else None,
+            asset_id=key.name if key.scope is Scope.ASSET else None,
             production_version=None if row.production is None else version_name(row.production),
             challenger_version=None if row.challenger is None else version_name(row.challenger),
             latest_version=version_name(row.latest),

@@ -23,7 +23,8 @@ from atalaia.kit.jobs import JobQueue
 from atalaia.kit.signatures import Signatures
 from atalaia.kit.telemetry import OTHERS, Telemetry
 from atalaia.lifecycle import store
-from atalaia.lifecycle.ports import Activity, History, Judgements, Registry
+from atalaia.lifecycle.asset_training import AssetTraining
+from atalaia.lifecycle.ports import Activity, Assets, History, Judgements, Registry
 from atalaia.lifecycle.promotion import Promotion, unknown_model
 from atalaia.lifecycle.report import drift, judge, score_summary
 from atalaia.lifecycle.rules import parse_window
@@ -64,8 +65,10 @@ class Lifecycle:
         settings: LifecycleSettings,
         telemetry: Telemetry,
         signatures: Signatures,
+        assets: Assets,
         lessons: History | None = None,
     ) -> None:
+        self.assets = assets
         lessons = lessons or history
         self.database = database
         self.queue = queue
@@ -77,6 +80,7 @@ class Lifecycle:
             lessons,
             registry,
             Selection(lessons, judgements, settings),
+            AssetTraining(assets, lessons, settings),
             settings,
             signatures,
         )

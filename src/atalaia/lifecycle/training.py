@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy.orm import Session
 
+from atalaia.algorithms.asset_models import AssetModel
 from atalaia.algorithms.detectors import make_detector
 from atalaia.algorithms.models import FleetModel
 from atalaia.algorithms.selection.choosing import Choice
@@ -26,6 +27,7 @@ from atalaia.kit.notes import note
 from atalaia.kit.signatures import Signatures
 from atalaia.kit.tracing import span
 from atalaia.lifecycle import store
+from atalaia.lifecycle.asset_training import AssetTraining, check_asset_algorithm
 from atalaia.lifecycle.ports import Artefact, History, Registry
 from atalaia.lifecycle.rules import check_training_data
 from atalaia.lifecycle.selection import Selection, check_algorithm
@@ -82,9 +84,11 @@ class Training:
         history: History,
         registry: Registry,
         selection: Selection,
+        assets: AssetTraining,
         settings: LifecycleSettings,
         signatures: Signatures,
     ) -> None:
+        self._assets = assets
         self._queue = queue
         self._blobs = blobs
         self._outbox = outbox
@@ -122,15 +126,20 @@ class Training:
         Raises
         ------
         Missing, Invalid, Busy
-            When the series or fleet is unknown, the config or inline data are wrong, or one was trained recently.
+            When the series, fleet or asset is unknown, the config or inline data are wrong, or one was trained
+            recently.
         """
-        check_algorithm(config.algorithm, config.hyperparameters)
+        if key.scope is Scope.ASSET:
+            check_asset_algorithm(config.algorithm, config.hyperparameters)
+            self._assets.sensors(key.name)
+        else:
+            check_algorithm(config.algorithm, config.hyperparameters)
         if inline is not None:  # the series need not be known, but it must be one that could be
             check_id(key.name)
             self._check(inline.timestamps, inline.values, inline=True)
         elif key.scope is Scope.FLEET:
             self._members(key)
-        else:
+        elif key.scope is Scope.SERIES:
             self._history.check(session, key.name)
         self._check_cooldown(session, key)
         payload: dict[str, Any] = {"key": str(key), "config": config.as_json()}
@@ -144,6 +153,11 @@ class Training:
         """Do one training; the version appears when the job completes."""
         key = ModelKey.parse(run.payload["key"])
         config = Config(**run.payload["config"])
+        if key.scope is Scope.ASSET:
+            made = self._assets.learn(
+                key.name, config.algorithm, config.hyperparameters, config.window_hours, run.report
+            )
+            return self._published(run, key, config, made.model, made.metrics, made.learnt, None)
         check_algorithm(config.algorithm, config.hyperparameters)
         with span("load_history"):
             found = self._data(key, config, run.payload.get(BULK))
@@ -158,18 +172,32 @@ class Training:
         if key.scope is Scope.FLEET and not model.metrics()["points"]:
             return self._nothing(run, key)
         run.report(_FITTED)
-        parameters = {**config.as_json(), "hyperparameters": detector.hyperparameters(), "series": len(series_ids)}
-        told: dict[str, Any] = {"model_id": str(key), "metrics": model.metrics()}
+        return self._published(run, key, config, model, model.metrics(), learnt, choice)
+
+    def _published(
+        self,
+        run: Run,
+        key: ModelKey,
+        config: Config,
+        model: FleetModel | AssetModel,
+        metrics: Mapping[str, float],
+        learnt: dict[str, Any],
+        choice: Choice | None,
+    ) -> Outcome:
+        """Bring what was trained into the registry; the version appears when the job completes."""
+        hyperparameters, series = model.detector.hyperparameters(), len(model.series_ids)
+        parameters = {**config.as_json(), "hyperparameters": hyperparameters, "series": series}
+        told: dict[str, Any] = {"model_id": str(key), "metrics": dict(metrics)}
         if choice is not None:
             parameters |= {"chosen_by": AUTO, "reason": choice.reason}
             told, learnt = told | {SELECTION: choice.as_json()}, learnt | {SELECTION: choice.as_json()}
-        artefact = self.artefact(key, run.job_id, model, parameters)
+        artefact = self.artefact(key, run.job_id, model, metrics, parameters)
         with span("mlflow_publish"):
             run_id = self._registry.publish(artefact)
         run.report(_LOGGED)
 
         def apply(session: Session) -> dict[str, Any]:
-            return self.register(session, artefact, run_id, detector.hyperparameters(), model, learnt)
+            return self.register(session, artefact, run_id, hyperparameters, model, learnt)
 
         return Outcome(told, apply)
 
@@ -188,13 +216,20 @@ class Training:
         run.report(_CHOSEN)
         return replace(config, algorithm=choice.algorithm), choice
 
-    def artefact(self, key: ModelKey, job_id: str, model: FleetModel, parameters: Mapping[str, Any]) -> Artefact:
+    def artefact(
+        self,
+        key: ModelKey,
+        job_id: str,
+        model: FleetModel | AssetModel,
+        metrics: Mapping[str, float],
+        parameters: Mapping[str, Any],
+    ) -> Artefact:
         """Return a model as it is registered: signed, with a local copy."""
         data = model.to_bytes()
         blob = self._blobs.put(artefact_key(sha256_of(data)), data)
         algorithm, now = model.detector.name, now_us()
         signature = self._signatures.sign(Statement(key, blob.sha256, algorithm, job_id, now).encoded())
-        return Artefact(key, job_id, data, blob.sha256, parameters, model.metrics(), algorithm, now, signature)
+        return Artefact(key, job_id, data, blob.sha256, parameters, metrics, algorithm, now, signature)
 
     def register(
         self,
@@ -202,7 +237,7 @@ class Training:
         artefact: Artefact,
         run_id: str,
         hyperparameters: Mapping[str, Any],
-        model: FleetModel,
+        model: FleetModel | AssetModel,
         learnt: dict[str, Any],
     ) -> dict[str, Any]:
         """Add a version in Staging, in the transaction that ends its training."""

@@ -6,6 +6,7 @@ record is signed. It is mapped, not read: processes on one machine share the mem
 
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 import structlog
@@ -25,8 +26,8 @@ _log = structlog.get_logger(__name__)
 _MAPPED_BYTES = 1 << 16
 """Smaller artefacts are read: a mapping costs a page and an entry in the kernel's table."""
 
-
 _NO_POINTS = np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
+_Read = TypeVar("_Read")
 
 
 class Artefacts:
@@ -40,23 +41,28 @@ class Artefacts:
 
     def load(self, deployment: Deployment, revive: Callable[[FleetModel], FleetModel]) -> Loaded | None:
         """Load a version, or return None when no source has a sound artefact; `revive` makes the model ready."""
+        found = self.read(deployment, lambda data: revive(_fleet_model(data)))
+        return None if found is None else Loaded(deployment, *found)
+
+    def read(self, deployment: Deployment, parse: Callable[[memoryview], _Read]) -> tuple[_Read, Source] | None:
+        """Return what `parse` makes of the artefact of a version, and its source; None if none has a sound one."""
         for source, read in (
             (Source.MLFLOW, lambda: memoryview(self._registry.fetch(deployment.run_id))),
             (Source.LOCAL_CACHE, lambda: self._blobs.view(artefact_key(deployment.sha256), deployment.sha256)),
         ):
             started = time.perf_counter()
             try:
-                loaded = Loaded(deployment, revive(self._read(deployment, source, read)), source)
+                found = parse(self._read(deployment, source, read))
             except (AtalaiaError, OSError) as error:
                 told = {"model": str(deployment.key), "source": source.value, "error": str(error)[:500]}
                 _log.warning("model_source_failed", **told)
                 continue
             seconds = time.perf_counter() - started
             self._telemetry.time("model_load_duration_seconds", seconds, deployment.key.name, source.value)
-            return loaded
+            return found, source
         return None
 
-    def _read(self, deployment: Deployment, source: Source, read: Callable[[], memoryview]) -> FleetModel:
+    def _read(self, deployment: Deployment, source: Source, read: Callable[[], memoryview]) -> memoryview:
         with span(f"{source.value}_load"):
             data = read()
         if sha256_of(data) != deployment.sha256:
@@ -66,11 +72,7 @@ class Artefacts:
             raise self._refused(deployment, source, verdict.value)
         if verdict is not Verdict.GOOD:
             _log.warning("model_not_signed", model=str(deployment.key), version=deployment.number)
-        if source is Source.MLFLOW:
-            data = self._mapped_copy(deployment, data)
-        model = FleetModel.from_bytes(data)
-        model.score(*_NO_POINTS)  # what the detector needs here may not be installed: then another one answers
-        return model
+        return self._mapped_copy(deployment, data) if source is Source.MLFLOW else data
 
     def _refused(self, deployment: Deployment, source: Source, reason: str) -> Broken:
         self._telemetry.count("model_refused_total", reason)
@@ -87,3 +89,9 @@ class Artefacts:
             _log.warning("local_copy_not_kept", model=str(deployment.key), error=str(error)[:500])
             return data
         return view if len(view) >= _MAPPED_BYTES else data
+
+
+def _fleet_model(data: memoryview) -> FleetModel:
+    model = FleetModel.from_bytes(data)
+    model.score(*_NO_POINTS)  # what the detector needs here may not be installed: then another one answers
+    return model

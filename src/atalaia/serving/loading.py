@@ -19,6 +19,7 @@ from atalaia.core.models import Deployment, ModelKey, Scope, Stage
 from atalaia.core.points import IntArray
 from atalaia.serving.adoption import Adoption
 from atalaia.serving.artefacts import Artefacts
+from atalaia.serving.assets import AssetModels
 from atalaia.serving.cache import Loaded, ModelCache
 from atalaia.serving.columns import CHALLENGER, CHAMPION, NO_MODEL, NOT_LOADED, slot_of
 from atalaia.serving.ports import Catalogue, Deployments
@@ -58,6 +59,7 @@ class Models:
         self.cache = ModelCache(settings.cache_bytes)
         grow = (self._trained, self._exchange, settings.adopt_max_series)
         self.adoption = Adoption(self.streams, self.routes, catalogue, *grow)
+        self.assets = AssetModels(artefacts, settings.retry_s)
 
     def refresh(self) -> bool:
         """Learn of promotions since the last time, and load what was promoted; return whether there were any.
@@ -88,6 +90,7 @@ class Models:
         known = self._catalogue.numbers(list(self.routes.names))
         with self._lock:
             self._remove([key for key in self._deployed if key not in there])
+            self.assets.forget(there)
             self.routes.renumber(known)
             self._unnumbered = set(self.routes.names) - known.keys()
             self.adoption.forget(known)
@@ -104,9 +107,11 @@ class Models:
 
     def _refreshed(self, changed: Sequence[Deployment]) -> bool:
         with self._lock:
+            self._revision = max((self._revision, *(deployment.revision for deployment in changed)))
+            series = self.assets.expect(changed)
             leaving = list(self._challengers.values())  # what a promoted one has learnt shall outlive its old place
-            for key in dict.fromkeys(deployment.key for deployment in changed):
-                self._expect(key, [deployment for deployment in changed if deployment.key == key])
+            for key in dict.fromkeys(deployment.key for deployment in series):
+                self._expect(key, [deployment for deployment in series if deployment.key == key])
             waiting = [d for d in self._awaited.values() if not self.failed_lately(d)]
             self._accept([loaded for d in waiting if (loaded := self.load(d)) is not None])
             self.learn_numbers()
@@ -235,7 +240,6 @@ class Models:
     def _expect(self, key: ModelKey, now: Sequence[Deployment]) -> None:
         """Note what serves a key from now on; a challenger that is not named any more goes at once."""
         for deployment in now:
-            self._revision = max(self._revision, deployment.revision)
             known = self._deployed.get(key)
             if deployment.stage is Stage.PRODUCTION:
                 self._deployed[key] = deployment

@@ -17,6 +17,16 @@ class ServingSettings(BaseModel):
         description="Models of single series, those most asked for first, that are loaded before it is ready.",
     )
     max_batch_points: int = Field(default=500_000, ge=1, description="Points that one batch prediction may bring.")
+    asset_wait_moments: int = Field(
+        default=10,
+        ge=1,
+        le=1_000,
+        description="Moments that a sensor of an asset may be behind the newest reading before the others are"
+        " judged without it.",
+    )
+    max_asset_moments: int = Field(
+        default=1_000, ge=1, description="Moments of an asset that one request for scores may bring."
+    )
     fallback_sigma: float = Field(
         default=3.0, gt=0, description="Threshold of the z-score that answers when no model can, in deviations."
     )

@@ -5,13 +5,14 @@ anomalies, the memory of the follower. Whoever is in the middle of something tha
 compaction, points that are being kept) does not commit. Blocks follow, each in its own time.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 import numpy as np
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
+from atalaia.algorithms.sentences import without_others
 from atalaia.core.errors import Stale, Unavailable
 from atalaia.kit.database import Database, chunks, serialize
 from atalaia.kit.erasures import Subject
@@ -66,6 +67,7 @@ class SeriesErasure:
                     raise Stale("lease_lost", "the subject has other series by now")
                 told = self._signals.history.strip(session, numbers)
                 ids = self._remove_anomalies(session, numbers, told)
+                self._leave_out(session, set(series.values()))
                 fleets = self.fleets(session, numbers)
                 catalogue.blank(session, numbers)
                 gone = catalogue.remove_empty_fleets(session, fleets)
@@ -122,6 +124,14 @@ class SeriesErasure:
             session.execute(delete(anomalies.AnomalyRow).where(anomalies.AnomalyRow.id.in_(chunk)))
         told |= {"anomalies_erased": len(ids), "feedback_erased": said}
         return ids
+
+    def _leave_out(self, session: Session, names: Container[str]) -> None:
+        """Let anomalies of other series not name some series any more, as sensors that were off with theirs."""
+        query = select(anomalies.AnomalyRow).where(anomalies.AnomalyRow.relations.is_not(None))
+        for row in session.scalars(query):
+            rest = [one for one in row.relations or () if one["series_id"] not in names]
+            if len(rest) < len(row.relations or ()):
+                row.relations, row.text = rest, without_others(row.text)
 
 
 def again(attempt: Callable[[], Any]) -> Any:

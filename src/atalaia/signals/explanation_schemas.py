@@ -7,9 +7,10 @@ from pydantic import ConfigDict, Field
 from atalaia.algorithms.explaining.rarity import rarity_text
 from atalaia.algorithms.explaining.sharing import SharedLabel
 from atalaia.algorithms.explaining.views import distance, view
+from atalaia.algorithms.sentences import relation_text
 from atalaia.core.anomalies import Anomaly
 from atalaia.core.clock import isoformat
-from atalaia.core.scores import THRESHOLD
+from atalaia.core.scores import THRESHOLD, BrokenRelation
 from atalaia.kit.web.wire import Wire
 from atalaia.signals.explanations import AnomalyExplained, Hindsight, Looked, PointExplained, Similar, Together
 from atalaia.signals.schemas import AnomalyOut, FeedbackOut, ModelOut, feedback_out
@@ -229,10 +230,28 @@ class SimilarOut(Wire):
 
 
 class RelationOut(Wire):
-    """A sensor whose relation to this one broke."""
+    """A sensor that was not where the other sensors of its asset say; values are in its own unit."""
 
     series_id: str
+    score: float = Field(description="How far it was off at the peak: 1.0 is the edge of the band.")
+    seen: float = Field(description="What it showed, over the last few moments.")
+    expected: float = Field(description="What the other sensors say.")
+    lower: float
+    upper: float
     text: str
+
+    @staticmethod
+    def of(found: BrokenRelation) -> "RelationOut":
+        """Return `found` for the wire."""
+        return RelationOut(
+            series_id=found.series_id,
+            score=found.score,
+            seen=found.seen,
+            expected=found.expected,
+            lower=found.lower,
+            upper=found.upper,
+            text=relation_text(found.score, found.seen, found.expected, found.lower, found.upper),
+        )
 
 
 class AnomalyExplanationOut(Wire):
@@ -255,7 +274,8 @@ class AnomalyExplanationOut(Wire):
     similar: list[SimilarOut] = Field(description="The 5 earlier anomalies that are most like it.")
     compared: int = Field(description="Earlier anomalies that were compared.")
     relations: list[RelationOut] = Field(
-        description="To come with models of whole assets: sensors whose relation to this one broke. Empty today."
+        description="Where a model of an asset gave the alarm: its sensors that were off at the peak, the one that"
+        " explains most first. Else empty."
     )
     threshold_moved: ThresholdOut = Field(description="Where the threshold of the series lies now, and why.")
     what_next: list[str]
@@ -279,7 +299,7 @@ class AnomalyExplanationOut(Wire):
             contributing_labels=[SharedLabelOut.of(one) for one in explained.labels],
             similar=[SimilarOut.of(one) for one in explained.similar],
             compared=explained.compared,
-            relations=[],
+            relations=[RelationOut.of(one) for one in anomaly.relations],
             threshold_moved=ThresholdOut.of(explained.threshold),
             what_next=list(explained.what_next),
         )

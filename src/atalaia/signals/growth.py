@@ -10,7 +10,7 @@ from atalaia.core.anomalies import AnomalyState
 from atalaia.core.clock import MICROS
 from atalaia.core.facts import AnomalyClosed, AnomalyOpened, Fact
 from atalaia.core.ids import new_id
-from atalaia.core.points import IntArray, Points
+from atalaia.core.points import IntArray
 from atalaia.signals.ports import ScoredBlock
 from atalaia.signals.rules import Interval, advance
 from atalaia.signals.settings import SignalsSettings
@@ -23,10 +23,8 @@ class Growth:
 
     Parameters
     ----------
-    points
-        The points of the round, in order of time inside each series.
     scored
-        Their scores.
+        The points of the round, in order of time inside each series, and their scores.
     known
         Which of them lie inside known events, None for none: they end what goes on.
     """
@@ -35,13 +33,12 @@ class Growth:
         self,
         session: Session,
         settings: SignalsSettings,
-        points: Points,
         scored: ScoredBlock,
         known: NDArray[np.bool_] | None = None,
     ) -> None:
         self._session = session
         self._settings = settings
-        self._points = points
+        self._points = scored.points
         self._scored = scored
         self._known = known
         self._facts: list[Fact] = []
@@ -109,7 +106,8 @@ class Growth:
         columns = _columns(interval, is_closed)
         if (peak := interval.peak) is not None:
             seen = float(self._points.values[peak])
-            columns |= anomalies.columns_of_peak(self._scored.explain(peak), self._scored.model(peak), seen)
+            told = (self._scored.explain(peak), self._scored.model(peak), seen, self._scored.relations(peak))
+            columns |= anomalies.columns_of_peak(*told)
         return columns
 
 

@@ -6,13 +6,15 @@ from typing import Protocol
 from numpy import bool_
 from numpy.typing import NDArray
 
-from atalaia.core.points import FloatArray, IntArray, NumberArray
-from atalaia.core.scores import Confidence, Explanation, ModelRef
+from atalaia.core.points import FloatArray, IntArray, NumberArray, Points
+from atalaia.core.scores import BrokenRelation, Confidence, Explanation, ModelRef
 
 
 class ScoredBlock(Protocol):
     """The scores of a block of points, and why."""
 
+    points: Points
+    """What is scored: the block, and before it points of earlier blocks that were judged only now, once more."""
     score: FloatArray
     """float64[n], NaN where no model is in Production."""
     alarm: NDArray[bool_]
@@ -28,6 +30,10 @@ class ScoredBlock(Protocol):
 
     def model(self, index: int) -> ModelRef:
         """Say which model scored point `index`."""
+        ...
+
+    def relations(self, index: int) -> Sequence[BrokenRelation]:
+        """Return the sensors of an asset whose relation broke at point `index`, if that gave it its score."""
         ...
 
 

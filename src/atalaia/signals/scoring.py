@@ -148,7 +148,7 @@ class Scoring:
             row.round += 1
             row.until = self._lease_end()
             history.mark_scored(session, [batch.id for batch in batches], row.round)
-            facts = self._grow(session, points, scored, known)
+            facts = self._grow(session, scored, known)
             self._outbox.publish(session, *facts)
         self._renewed()
         self._memory.round = row.round
@@ -158,16 +158,17 @@ class Scoring:
             self._telemetry.count("anomalies_opened_total", by=opened)
 
     def _watch(self, points: Points, *, replayed: bool = False) -> tuple[ScoredBlock, NDArray[np.bool_] | None]:
-        """Return the scores of points, and which of them lie inside known events, None when none can."""
+        """Return the scores of points, and which of these lie inside known events, None when none can."""
         known = self._calendar.known(points.series, points.timestamps)
         scored = watch(self._scorer, points, known, replayed=replayed)
-        self._memory.live.watch(points.series, points.timestamps, scored.raw())
+        told = scored.points
+        self._memory.live.watch(told.series, told.timestamps, scored.raw())
+        if known is not None:  # what comes before the points was scored before
+            known = np.concatenate([np.zeros(len(told) - len(points), np.bool_), known])
         return scored, known
 
-    def _grow(
-        self, session: Session, points: Points, scored: ScoredBlock, known: NDArray[np.bool_] | None
-    ) -> list[Fact]:
-        return Growth(session, self._settings, points, scored, known).grow()
+    def _grow(self, session: Session, scored: ScoredBlock, known: NDArray[np.bool_] | None) -> list[Fact]:
+        return Growth(session, self._settings, scored, known).grow()
 
     def _learn(self, batches: Sequence[history.Batch]) -> Points:
         """Fold batches into the statistics; return those of their points that are newer than all before them."""
@@ -179,11 +180,18 @@ class Scoring:
         return points.take(columns.learn(points.series, points.timestamps, points.values))
 
     def _in_order(self, points: Points) -> Points:
-        """Return a batch in order of time inside each series, each point once: in a batch, order means nothing."""
+        """Return a batch in order of time, and each point of a series once: in a batch, order means nothing.
+
+        In order of time across series too: what belongs together, as sensors of an asset do, comes together.
+        """
         highest = int(points.series.max(initial=0))
         if highest >= len(self._scratch):
             self._scratch = np.full(2 * highest, -1, np.int64)
-        return points if in_time_order(points.series, points.timestamps, self._scratch) else points.latest()
+        if not in_time_order(points.series, points.timestamps, self._scratch):
+            points = points.latest()
+        if len(points) < 2 or bool((points.timestamps[1:] >= points.timestamps[:-1]).all()):
+            return points
+        return points.take(np.argsort(points.timestamps, kind="stable"))
 
     def _leads(self) -> bool:
         """Return whether this process follows; it takes over when nobody else does."""

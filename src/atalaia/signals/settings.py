@@ -36,6 +36,12 @@ class SignalsSettings(BaseModel):
     fleet_rules: tuple[FleetRule, ...] = Field(
         default=(), description="Rules that put new series into fleets; the first that applies decides."
     )
+    asset_label: str = Field(
+        default="asset",
+        min_length=1,
+        max_length=256,
+        description="Label whose value names the asset that a series is a sensor of.",
+    )
     fleet_max_series: int = Field(default=5_000, ge=1, description="Series that one fleet may hold.")
     score_pause_s: float = Field(
         default=0.2, ge=0, description="Pause between two rounds of scoring, in which batches gather."

@@ -34,6 +34,14 @@ QUIET: dict[str, Any] = {
 }
 
 
+def test_sensors_of_an_asset_that_were_off_stand_on_the_page(service: "Service") -> None:
+    off = {"series_id": "press 3/heat", "score": 2.5, "text": "31.2 where the other sensors say 20 (band 18 to 22)"}
+    service.answers["GET /anomalies/anm_1/explanation"] = {**WHY, "relations": [off]}
+    page = service.run("anomalies", "explain", "anm_1").stdout
+    assert "sensors of the asset that were off at the peak: 1" in page
+    assert "press 3/heat: 31.2 where the other sensors say 20" in page
+
+
 def test_an_anomaly_is_explained_on_a_page(service: "Service") -> None:
     service.answers["GET /anomalies/anm_1/explanation"] = WHY
     result = service.run("anomalies", "explain", "anm_1")

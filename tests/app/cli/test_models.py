@@ -86,6 +86,13 @@ def test_a_version_challenges_the_one_in_production(
     assert service.sent("PUT") == [{"version": sent}]
 
 
+def test_a_version_of_an_asset_is_promoted_too(service: "Service") -> None:
+    service.answers["GET /models/assets/f"] = MODEL
+    service.answers["POST /models/assets/f/versions/v2/promote"] = PROMOTED
+    assert service.run("models", "promote", "--asset", "f", "--version", "2", "--yes").exit_code == 0
+    assert service.run("models", "show", "--asset", "f").exit_code == 0
+
+
 def test_a_version_of_a_fleet_challenges_too(service: "Service") -> None:
     service.answers["GET /models/fleets/f"] = MODEL
     service.answers["PUT /models/fleets/f/challenger"] = CHALLENGED

@@ -3,6 +3,8 @@
 import json
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 if TYPE_CHECKING:
     from tests.app.cli.conftest import Service
 
@@ -45,6 +47,20 @@ def test_a_training_is_waited_for(service: "Service") -> None:
     result = service.run("train", "--fleet", "f", "--wait", "-o", "json")
     assert (result.exit_code, result.stderr) == (0, "")
     assert json.loads(result.stdout)["model_version"] == "v3"
+
+
+def test_an_asset_is_trained_by_its_name(service: "Service") -> None:
+    service.answers["POST /training/assets/press%203"] = {"job_id": "job_1"}
+    assert service.run("train", "--asset", "press 3", "--algorithm", "relations").exit_code == 0
+    (body,) = service.sent("POST")
+    assert body["config"]["algorithm"] == "relations"
+
+
+@pytest.mark.parametrize("named", [(), ("a", "--asset", "b"), ("--fleet", "a", "--asset", "b")])
+def test_one_thing_is_trained_at_a_time(service: "Service", named: tuple[str, ...]) -> None:
+    result = service.run("train", *named)
+    assert result.exit_code == 2
+    assert "name one SERIES" in result.stderr
 
 
 def test_what_was_trained_is_promoted(service: "Service") -> None:

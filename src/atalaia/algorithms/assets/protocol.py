@@ -79,6 +79,8 @@ class AssetDetector(Protocol):
 
     name: ClassVar[str]
     """What users call it."""
+    part: ClassVar[str]
+    """What it looks at, by the name that `atalaia.algorithms.explaining.views` knows."""
     min_points: ClassVar[int]
     """A sensor with fewer finite values is not learnt."""
     draws: ClassVar[bool]
@@ -108,6 +110,10 @@ class AssetDetector(Protocol):
 
     def explain(self, state: State) -> tuple[Deviation, ...]:
         """Return the sensors that made the last moment strange that `state` has seen, the first cause first."""
+        ...
+
+    def without(self, state: State, kept: NDArray[np.intp]) -> State:
+        """Return a state of those sensors alone that are `kept`; nothing of the values of the others is in it."""
         ...
 
     def layout(self, sensors: int) -> Mapping[str, Column]:

@@ -16,6 +16,8 @@ VIEWS = {
     "flat": "how often one value has come in a row, beside the longest such rows of the series",
     "shift": "the value, where the last points already lay off together",
     "jump": "the value, where the last points already jumped",
+    "relation": "the value, beside what the other sensors of the asset say it should be",
+    "snapshot": "what all sensors of the asset show at one moment, beside the moments that it was taught",
     "spread": "the value, where the last points already scattered unlike before",
 }
 """By the name of a part, what it looks at."""

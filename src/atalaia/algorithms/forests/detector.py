@@ -12,6 +12,7 @@ from atalaia.algorithms.detectors.bands import LIMIT
 from atalaia.algorithms.detectors.hyperparameters import choice, number
 from atalaia.algorithms.detectors.protocol import Column, State
 from atalaia.algorithms.forests.growing import grow
+from atalaia.algorithms.forests.leaving import left_alone
 from atalaia.algorithms.forests.walking import Trees, isolation
 from atalaia.core.errors import Invalid
 from atalaia.core.points import FloatArray
@@ -25,6 +26,9 @@ SAMPLES = 256
 
 NODES = 2 * SAMPLES - 1
 """No tree over so many moments has more."""
+
+_MOST_CAUSES = 16
+"""Sensors that are named at most as what makes a moment strange; each is found at the price of a walk for all."""
 
 _MOST = 3e38
 """Trees are grown on and asked in 32 bits, as scikit-learn does."""
@@ -52,6 +56,7 @@ class IsolationForest:
     """
 
     name: ClassVar[str] = "isolation_forest"
+    part: ClassVar[str] = "snapshot"
     min_points: ClassVar[int] = 10
     draws: ClassVar[bool] = True
 
@@ -116,7 +121,7 @@ class IsolationForest:
         found: list[Deviation] = []
         known = ~np.isnan(state["last"]) & ~np.isnan(state["usual"])
         moment = self._filled(state, state["last"][np.newaxis])[0]
-        while known.any() and not np.isnan(state["usual_isolation"][0]):
+        while len(found) < _MOST_CAUSES and known.any() and not np.isnan(state["usual_isolation"][0]):
             score = float(self._scores(state, moment[np.newaxis])[0])
             if score <= THRESHOLD:
                 break
@@ -125,6 +130,10 @@ class IsolationForest:
             found.append(Deviation(first, score, float(state["last"][first]), *band))
             moment[first], known[first] = state["usual"][first], False
         return tuple(found)
+
+    def without(self, state: State, kept: NDArray[np.intp]) -> State:
+        """Return the trees without cuts of other sensors than those that are `kept`."""
+        return left_alone(state, kept)
 
     def layout(self, sensors: int) -> Mapping[str, Column]:
         """Return what the arrays of the state of an asset with so many sensors look like."""

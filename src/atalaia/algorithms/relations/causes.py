@@ -8,6 +8,9 @@ from atalaia.algorithms.relations.passing import LEAST_LEFT, MOST_STRANGE, Known
 from atalaia.core.points import FloatArray
 from atalaia.core.scores import THRESHOLD
 
+MOST_CAUSES = 16
+"""With so many sensors off, one more says nothing new: they have left each other altogether."""
+
 MOST_CANDIDATES = 8
 """So many of the strangest sensors are tried as the cause, each at the price of k² multiplications."""
 
@@ -17,7 +20,8 @@ def causes(known: Known) -> tuple[Deviation, ...]:
 
     One sensor that is off breaks the relations of all that lean on it, and theirs may look worse than its own. So
     each of the strangest is tried: what do the others look like when they are told without it? The one that leaves
-    the least is the first cause; it is left out, and the search goes on until all others are within their bands.
+    the least is the first cause; it is left out, and the search goes on until all others are within their bands, or
+    `MOST_CAUSES` are named.
     """
     if int(known.seen[0]) == 0:
         return ()
@@ -32,7 +36,7 @@ def causes(known: Known) -> tuple[Deviation, ...]:
     for sensor in np.flatnonzero(~inside & ~np.isnan(known.mean)):
         precision = _left_out(precision, int(sensor))
     found: list[Deviation] = []
-    while inside.any():
+    while inside.any() and len(found) < MOST_CAUSES:
         away, allowed, strange = _strange(known, precision, z, inside, few)
         candidates = [
             int(i) for i in np.argsort(-strange, kind="stable")[:MOST_CANDIDATES] if strange[i] > THRESHOLD

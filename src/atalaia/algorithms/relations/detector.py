@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from atalaia.algorithms.assets.protocol import MAX_SENSORS, AssetScores, Deviation
 from atalaia.algorithms.detectors.bands import LIMIT, SCALE_FLOOR, scale_floor
@@ -18,6 +19,7 @@ from atalaia.algorithms.relations.fitting import (
     residuals_out_of_block,
     usable,
 )
+from atalaia.algorithms.relations.leaving import left_alone
 from atalaia.algorithms.relations.passing import MOST_DEVIATION, MOST_STRANGE, POWER, Known, pass_over
 from atalaia.algorithms.relations.sums import Sums
 from atalaia.core.errors import Invalid
@@ -69,6 +71,7 @@ class Relations:
     """
 
     name: ClassVar[str] = "relations"
+    part: ClassVar[str] = "relation"
     min_points: ClassVar[int] = 40
     draws: ClassVar[bool] = False
 
@@ -132,6 +135,10 @@ class Relations:
     def explain(self, state: State) -> tuple[Deviation, ...]:
         """Return the sensors without which the relations of the others hold, the one that explains most first."""
         return causes(self._known(state))
+
+    def without(self, state: State, kept: NDArray[np.intp]) -> State:
+        """Return the relations among the sensors that are `kept`."""
+        return left_alone(state, kept)
 
     def layout(self, sensors: int) -> Mapping[str, Column]:
         """Return what the arrays of the state of an asset with so many sensors look like."""

@@ -86,6 +86,10 @@ def moved_lines(told: "Threshold") -> list[Line]:
 
 
 def _others(told: "AnomalyExplanation") -> Iterator[Line]:
+    if told.relations:
+        yield "relations", f"sensors of the asset that were off at the peak: {len(told.relations)}"
+    for one in told.relations:
+        yield "", f"{one.series_id}: {one.text}"
     more = " or more" if told.together_more else ""
     yield "together", f"anomalies of other series that were open at the same time: {told.together_count}{more}"
     for one in told.together:

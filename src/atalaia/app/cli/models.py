@@ -52,11 +52,16 @@ OptionalSeries = Annotated[str | None, typer.Argument(metavar="SERIES", help="Na
 FleetOption = Annotated[str | None, typer.Option("--fleet", help="A fleet's model instead of a series' own.")]
 
 
-def key_of(series: str | None, fleet: str | None) -> ModelKey:
-    """Return the model that is meant: of one series, or of one fleet."""
-    if (series is None) == (fleet is None):
-        raise typer.BadParameter("name one SERIES, or one fleet with --fleet", param_hint="SERIES")
-    return ModelKey(Scope.FLEET, fleet) if fleet is not None else ModelKey(Scope.SERIES, series or "")
+AssetOption = Annotated[str | None, typer.Option("--asset", help="The model of an asset: of all its sensors.")]
+
+
+def key_of(series: str | None, fleet: str | None, asset: str | None = None) -> ModelKey:
+    """Return the model that is meant: of one series, of one fleet, or of one asset."""
+    named = {Scope.SERIES: series, Scope.FLEET: fleet, Scope.ASSET: asset}
+    keys = [ModelKey(scope, name) for scope, name in named.items() if name is not None]
+    if len(keys) != 1:
+        raise typer.BadParameter("name one SERIES, or a fleet with --fleet, or an asset", param_hint="SERIES")
+    return keys[0]
 
 
 @app.command("list", epilog=examples("atalaia models list", "atalaia models list --output ndjson"))
@@ -76,11 +81,12 @@ def show_model(
     ctx: typer.Context,
     series: OptionalSeries = None,
     fleet: FleetOption = None,
+    asset: AssetOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Show the versions of a model."""
     session = session_of(ctx, output)
-    key = key_of(series, fleet)
+    key = key_of(series, fleet, asset)
     with session.client() as client:
         show_rows(session, client.models.get(key).versions, _VERSIONS)
 
@@ -93,6 +99,7 @@ def promote_model(
     ctx: typer.Context,
     series: OptionalSeries = None,
     fleet: FleetOption = None,
+    asset: AssetOption = None,
     version: Annotated[str | None, typer.Option(help="Which; by default the newest in Staging.")] = None,
     keep_previous: Annotated[bool, typer.Option("--keep-previous", help="Do not archive the old one.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
@@ -101,7 +108,7 @@ def promote_model(
 ) -> None:
     """Put a version that stands in Staging into Production."""
     session = session_of(ctx, output)
-    key = key_of(series, fleet)
+    key = key_of(series, fleet, asset)
     with session.client() as client:
         plan = plan_promotion(client.models.get(key), version, keep_previous)
         if dry_run:

@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 from atalaia.app.cli import (
     access,
     anomalies,
+    assets,
     audit,
     backups,
     bench,
@@ -74,6 +75,7 @@ backups.add_to(app)
 for noun, commands in {
     "series": series.app,
     "fleets": fleets.app,
+    "assets": assets.app,
     "points": points.app,
     "anomalies": anomalies.app,
     "thresholds": thresholds.app,

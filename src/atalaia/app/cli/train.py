@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from atalaia.app.cli.jobs import SHOW, follow
-from atalaia.app.cli.models import FleetOption, OptionalSeries, key_of, promote_now
+from atalaia.app.cli.models import AssetOption, FleetOption, OptionalSeries, key_of, promote_now
 from atalaia.app.cli.output import columns, note, show_one
 from atalaia.app.cli.series import pairs
 from atalaia.app.cli.session import Output, OutputOption, examples, session_of
@@ -17,7 +17,8 @@ Algorithm = Annotated[
     str | None,
     typer.Option(
         help="statistical, robust_zscore, seasonal_profile, streaming, memory_bank, lstm, autoencoder, or auto,"
-        " which lets the history choose; by default the service's."
+        " which lets the history choose; by default the service's. Of an asset: relations, the default, or"
+        " isolation_forest."
     ),
 ]
 WindowHours = Annotated[float | None, typer.Option(help="Learn from the last so many hours.")]
@@ -28,6 +29,7 @@ def train(
     ctx: typer.Context,
     series: OptionalSeries = None,
     fleet: FleetOption = None,
+    asset: AssetOption = None,
     algorithm: Algorithm = None,
     window_hours: WindowHours = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="A hyperparameter, name=value.")] = None,
@@ -36,11 +38,11 @@ def train(
     promote: Annotated[bool, typer.Option("--promote", help="Wait, and promote what came out.")] = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Train a model of a series or a fleet on its stored history."""
+    """Train a model of a series, a fleet or an asset on its stored history."""
     from atalaia.connectors.atalaia import TrainingConfig, job_error
 
     session = session_of(ctx, output)
-    key = key_of(series, fleet)
+    key = key_of(series, fleet, asset)
     config = TrainingConfig(window_hours, algorithm, hyperparameters(pairs(settings, "--set")))
     with session.client() as client:
         ref = client.training.start(key, config, priority=priority)
@@ -79,5 +81,6 @@ def add_to(app: typer.Typer) -> None:
         epilog=examples(
             "atalaia train 'pump 7' --wait --promote",
             "atalaia train --fleet pumps --algorithm statistical --set threshold_sigma=3.5",
+            "atalaia train --asset 'press 3' --wait --promote",
         ),
     )(train)

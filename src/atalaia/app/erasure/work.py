@@ -132,9 +132,10 @@ class Erasing:
         """Let those who serve load what the registry has now, and learn on from states without the series."""
         parts, plan = self._parts, self._plan()
         names, objects = set(self._ids(plan)), list(plan.objects)
+        gone = {*plan.models, *(key for key, _ in plan.rewritten if ModelKey.parse(key).scope is Scope.ASSET)}
 
         def attempt() -> None:
-            swap = parts.signals.memory.rewrite(lambda name, data: _state_without(name, data, plan.models, names))
+            swap = parts.signals.memory.rewrite(lambda name, data: _state_without(name, data, gone, names))
             with parts.database.write() as session:
                 states = swap(session)
                 parts.models.deploy(session, [key for key, _ in plan.rewritten])
@@ -261,9 +262,15 @@ class Erasing:
 
 
 def _state_without(name: str, data: bytes, gone: Container[str], names: set[str]) -> bytes | None:
-    """Return the state of a streaming model without some series, None when the model is gone."""
-    if name.rpartition("/v")[0] in gone:
+    """Return the state of a streaming model without some series, None when the model is gone.
+
+    One of an asset stands behind an artefact; with that another one it catches up from the history of the others.
+    """
+    key = name.rpartition("/v")[0]
+    if key in gone:
         return None
+    if ModelKey.parse(key).scope is Scope.ASSET:
+        return data
     try:
         model = FleetModel.from_bytes(data)
     except AtalaiaError:  # nobody can read it: what it knew is learnt anew

@@ -40,6 +40,7 @@ from atalaia.connectors.atalaia.answers import (
     WaveFleet,
     WaveRef,
 )
+from atalaia.connectors.atalaia.assets import Asset, AssetDetail, AssetScore
 from atalaia.connectors.atalaia.audit import AuditEvent
 from atalaia.connectors.atalaia.client import Client
 from atalaia.connectors.atalaia.connection import Retry
@@ -56,6 +57,9 @@ __all__ = [
     "Accepted",
     "Anomaly",
     "AnomalyExplanation",
+    "Asset",
+    "AssetDetail",
+    "AssetScore",
     "AuditEvent",
     "Bucket",
     "CauseMetric",

@@ -159,6 +159,7 @@ class Job(Answer, frozen=True, kw_only=True):
     progress: float | None = None
     series_id: str | None = None
     fleet_id: str | None = None
+    asset_id: str | None = None
     attempts: int = 0
     model_version: str | None = None
     result: dict[str, Any] | None = None
@@ -252,6 +253,7 @@ class Model(Answer, frozen=True, kw_only=True):
     model_id: str
     series_id: str | None = None
     fleet_id: str | None = None
+    asset_id: str | None = None
     production_version: str | None = None
     challenger_version: str | None = None
     latest_version: str | None = None

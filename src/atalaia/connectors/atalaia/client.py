@@ -7,6 +7,7 @@ import httpx
 
 from atalaia.connectors.atalaia.access import AccessCalls
 from atalaia.connectors.atalaia.answers import Health, Prediction, Predictions
+from atalaia.connectors.atalaia.assets import AssetCalls
 from atalaia.connectors.atalaia.audit import AuditCalls
 from atalaia.connectors.atalaia.connection import Connection, Retry
 from atalaia.connectors.atalaia.events import EventCalls
@@ -66,6 +67,7 @@ class Client:
         self.points = PointCalls(self._connection)
         self.series = SeriesCalls(self._connection)
         self.fleets = FleetCalls(self._connection)
+        self.assets = AssetCalls(self._connection)
         self.anomalies = AnomalyCalls(self._connection)
         self.thresholds = ThresholdCalls(self._connection)
         self.budgets = BudgetCalls(self._connection)

@@ -70,6 +70,18 @@ class SimilarAnomaly(Answer, frozen=True, kw_only=True):
     feedback: list[Feedback] = field(default_factory=list[Feedback])
 
 
+class BrokenRelation(Answer, frozen=True, kw_only=True):
+    """A sensor that was not where the other sensors of its asset say; 1.0 is the edge of the band."""
+
+    series_id: str
+    score: float = 0.0
+    seen: float | None = None
+    expected: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+    text: str = ""
+
+
 class AnomalyExplanation(Answer, frozen=True, kw_only=True):
     """Why there is an anomaly."""
 
@@ -87,6 +99,7 @@ class AnomalyExplanation(Answer, frozen=True, kw_only=True):
     similar: list[SimilarAnomaly] = field(default_factory=list[SimilarAnomaly])
     compared: int = 0
     threshold_moved: Threshold = field(default_factory=lambda: Threshold(in_force=1.0))
+    relations: list[BrokenRelation] = field(default_factory=list[BrokenRelation])
     what_next: list[str] = field(default_factory=list[str])
 
 

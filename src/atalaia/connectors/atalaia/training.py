@@ -26,10 +26,12 @@ from atalaia.connectors.atalaia.requests import Columns, TrainingConfig, points_
 from atalaia.core.errors import AtalaiaError, Conflict, Unavailable
 from atalaia.core.models import ModelKey, Scope
 
+_ROOMS = {Scope.SERIES: "", Scope.FLEET: "fleets/", Scope.ASSET: "assets/"}
+
 
 def model_path(key: ModelKey) -> str:
-    """Return the path of a model: ``/models/<series>`` or ``/models/fleets/<fleet>``."""
-    return f"/models/{'fleets/' if key.scope is Scope.FLEET else ''}{segment(key.name)}"
+    """Return the path of a model: ``/models/<series>``, or ``/models/fleets/<fleet>`` and the like for assets."""
+    return f"/models/{_ROOMS[key.scope]}{segment(key.name)}"
 
 
 def job_error(job: Job) -> AtalaiaError | None:
@@ -57,7 +59,7 @@ class TrainingCalls:
         priority: int | None = None,
         idempotency_key: str | None = None,
     ) -> JobRef:
-        """Ask for a training of a series or a fleet over its stored history.
+        """Ask for a training of a series, a fleet or an asset over its stored history.
 
         Parameters
         ----------
@@ -72,8 +74,7 @@ class TrainingCalls:
             body |= {"timestamps": inline["timestamps"], "values": inline["values"]}
         if priority is not None:
             body["priority"] = priority
-        fleets = "fleets/" if key.scope is Scope.FLEET else ""
-        path = f"/training/{fleets}{segment(key.name)}"
+        path = f"/training/{_ROOMS[key.scope]}{segment(key.name)}"
         return self._connection.create(path, JobRef, body, idempotency_key)
 
     def list(

@@ -68,12 +68,16 @@ class Artefact(Protocol):
 
 
 def registered_name(key: ModelKey) -> str:
-    """Return what MLflow calls the model: ``anomaly-detector-<series>``, ``anomaly-detectors-<fleet>``.
+    """Return what MLflow calls the model.
+
+    That is ``anomaly-detector-<series>``, ``anomaly-detectors-<fleet>`` or ``asset-anomaly-detector-<asset>``.
 
     On PostgreSQL a name has room for 256 characters: the end of a longer one is its checksum.
     """
-    plural = "s" if key.scope is Scope.FLEET else ""
-    name = f"anomaly-detector{plural}-{quote(key.name, safe=' ')}"
+    kind = {Scope.SERIES: "anomaly-detector", Scope.FLEET: "anomaly-detectors"}.get(
+        key.scope, "asset-anomaly-detector"
+    )
+    name = f"{kind}-{quote(key.name, safe=' ')}"
     return (
         name
         if len(name) <= _NAME_CHARACTERS

@@ -23,6 +23,7 @@ class JobOut(Wire):
     progress: float
     series_id: str | None
     fleet_id: str | None
+    asset_id: str | None
     attempts: int
     model_version: str | None
     result: dict[str, Any] | None
@@ -43,6 +44,7 @@ class JobOut(Wire):
             progress=round(job.progress, 4),
             series_id=name if scope == Scope.SERIES else None,
             fleet_id=name if scope == Scope.FLEET else None,
+            asset_id=name if scope == Scope.ASSET else None,
             attempts=job.attempts,
             model_version=(job.result or {}).get("model_version"),
             result=None if job.result is None else dict(job.result),

@@ -1,9 +1,11 @@
 """Tables of anomalies and of what people said of them."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, NamedTuple, cast
 
 from sqlalchemy import (
+    JSON,
     BigInteger,
     Float,
     ForeignKey,
@@ -24,7 +26,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from atalaia.core.anomalies import Anomaly, AnomalyState, Feedback, FeedbackKind
 from atalaia.core.clock import from_us
-from atalaia.core.scores import Explanation, ModelRef
+from atalaia.core.scores import BrokenRelation, Explanation, ModelRef
 from atalaia.kit.database import AutoId, Table, chunks
 from atalaia.signals.store.catalogue import SeriesRow
 
@@ -61,6 +63,7 @@ class AnomalyRow(Table):
     model_id: Mapped[str] = mapped_column(String(300))
     model_version: Mapped[str] = mapped_column(String(16))
     algorithm: Mapped[str] = mapped_column(String(64))
+    relations: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON(none_as_null=True))
 
 
 class FeedbackRow(Table):
@@ -234,6 +237,7 @@ def anomaly_of(row: AnomalyRow, feedback: tuple[Feedback, ...] = ()) -> Anomaly:
         explanation=Explanation(row.expected, row.lower, row.upper, row.part, row.text),
         model=ModelRef(row.model_id, row.model_version, row.algorithm),
         feedback=feedback,
+        relations=tuple(BrokenRelation(**one) for one in row.relations or ()),
     )
 
 
@@ -247,8 +251,10 @@ def forget(session: Session, older_than_us: int) -> int:
     return len(ids)
 
 
-def columns_of_peak(explanation: Explanation, model: ModelRef, seen: float) -> dict[str, Any]:
-    """Return what a row says of the peak: seen, expected, why, and which model."""
+def columns_of_peak(
+    explanation: Explanation, model: ModelRef, seen: float, relations: Sequence[BrokenRelation] = ()
+) -> dict[str, Any]:
+    """Return what a row says of the peak: seen, expected, why, which model, and which relations broke."""
     return {
         "seen": seen,
         "expected": explanation.expected,
@@ -259,4 +265,5 @@ def columns_of_peak(explanation: Explanation, model: ModelRef, seen: float) -> d
         "model_id": model.model_id,
         "model_version": model.version,
         "algorithm": model.algorithm,
+        "relations": [asdict(one) for one in relations] or None,
     }

@@ -1,6 +1,7 @@
 """Tables of series and fleets."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -99,6 +100,14 @@ def numbers_where(session: Session, *, fleet_id: str | None, labels: Mapping[str
     """Return the numbers of the series of a fleet, or of those that have all of some labels."""
     query = select(SeriesRow.number).where(_IS_THERE, *(_has(*label) for label in labels.items()))
     return list(session.scalars(query if fleet_id is None else query.where(SeriesRow.fleet_id == fleet_id)))
+
+
+def values_of(session: Session, name: str) -> dict[str, int]:
+    """Return the values of a label, and how many series have each; series without it are not read."""
+    written = cast(SeriesRow.labels, Text)
+    is_there = func.replace(written, f"{json.dumps(name)}: ", "") != written
+    query = select(SeriesRow.labels).where(is_there, _IS_THERE).execution_options(yield_per=5_000)
+    return dict(Counter(value for labels in session.scalars(query) if (value := labels.get(name)) is not None))
 
 
 def _has(name: str, value: str) -> ColumnElement[bool]:
