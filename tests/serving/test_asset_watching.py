@@ -190,3 +190,23 @@ def test_an_asset_whose_sensors_nobody_knows_waits(place: Place) -> None:
     assert [pupil.shares for pupil in one.pupils()] == [[]]
     place.known.numbers = lambda series_ids: {name: place.known.number(name) for name in series_ids}
     assert [len(pupil.shares) for pupil in one.pupils()] == [1]
+
+
+def test_a_threshold_that_people_moved_holds_for_alarms_of_the_asset_too(place: Place) -> None:
+    place.deploy(KEY, asset_model())
+    plain = watching(place)
+    peak = float(np.nanmax(watch(plain, arrived(place)).score))
+    heat = place.known.number("heat")
+    thresholds = np.ones(heat + 1)
+    thresholds[heat] = 1.01 * peak
+    moved = watching(place)
+    moved.set_thresholds(thresholds)
+    block = watch(moved, arrived(place))
+    assert strange(block) == []
+    assert float(np.nanmax(block.score)) == pytest.approx(1 / 1.01)
+    thresholds[heat] = 0.5 * peak
+    moved = watching(place)
+    moved.set_thresholds(thresholds)
+    found = strange(watch(moved, arrived(place)))
+    assert found
+    assert {number for number, _ in found} == {heat}

@@ -83,3 +83,24 @@ def test_known_events_hold_for_points_that_are_scored_again_and_for_those_that_a
     assert school.replayed == [[]]
     assert school.taught == [1, 1]
     assert place.anomalies() == []
+
+
+def test_points_that_an_asset_puts_before_the_block_keep_their_places():
+    class Later(ThresholdScorer):
+        def watch_block(self, numbers, timestamps, values, *, replayed=False):
+            block = super().watch_block(numbers, timestamps, values, replayed=replayed)
+            before = columns((3, 0, 77.0))
+            block.points = type(before).concat([before, block.points])
+            block.score, block.alarm = np.append(7.7, block.score), np.append(True, block.alarm)
+            return block
+
+    scored = watch(Later(), POINTS, np.array([False, True, True, False]))
+    assert scored.points.series.tolist() == [3, 1, 2, 1, 2]
+    assert np.isnan(scored.score).tolist() == [False, False, True, True, False]
+    assert scored.alarm.tolist() == [True, False, False, False, True]
+    assert [scored.explain(index).text for index in (0, 1, 4)] == [
+        "77 is far from 0",
+        "5 is far from 0",
+        "40 is far from 0",
+    ]
+    assert np.isnan(scored.raw()).tolist() == [False, False, True, True, False]
