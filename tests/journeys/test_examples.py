@@ -25,9 +25,9 @@ from tests.journeys.servers import until
 pytestmark = pytest.mark.slow
 DOCUMENT: dict[str, Any] = json.loads(read("docs/reference/openapi.json"))
 """What is served; a law of the house holds this snapshot against the code."""
-SERIES, FLEET, AT_S = "sensor_001_radial", "pumps/north", 1_733_587_200
+SERIES, FLEET, ASSET, AT_S = "sensor_001_radial", "pumps/north", "press 3", 1_733_587_200
 INCIDENT_S = 1_795_168_800
-BUDGET = settings(max_examples=80)
+BUDGET = settings(max_examples=40)
 
 
 @dataclass(frozen=True)
@@ -43,20 +43,28 @@ class Stage:
         """Send a body to ``METHOD /path``; one that is not bytes is sent as JSON."""
         method, _, path = operation.partition(" ")
         names = {"series_id": SERIES, "fleet_id": FLEET, "anomaly_id": self.anomaly_id}
-        names |= {"name": f"series:{SERIES}", "wave_id": self.wave_id}
+        names |= {"name": f"series:{SERIES}", "wave_id": self.wave_id, "asset_id": ASSET}
+        if "{event_id}" in path:
+            names["event_id"] = self.know_of_an_event()
         if "/privacy/" in path:
             self.keep_subject()
         if path.endswith("waves/{wave_id}/promote"):
             names["wave_id"] = trained_wave(self.http)
         if path.endswith("/challenger") and body == {"version": "v2"}:  # as the example has it: one in Staging
-            scope = (Scope.FLEET, FLEET) if "fleet_id" in path else (Scope.SERIES, SERIES)
-            body = {"version": self.train(ModelKey(*scope))}
+            body = {"version": self.train(key_in(path))}
         if "{version}" in path:
-            key = ModelKey(Scope.FLEET, FLEET) if "fleet_id" in path else ModelKey(Scope.SERIES, SERIES)
-            names["version"] = self.train(key)
+            names["version"] = self.train(key_in(path))
         target = re.sub(r"\{(\w+)\}", lambda found: quote(names[found[1]], safe=""), path)
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         return self.http.request(method, target, content=data, headers={"content-type": "application/json"})
+
+    def know_of_an_event(self) -> str:
+        """Return an event of two hours, of which the example ends the second."""
+        sent = {"kind": "other", "title": "a backup", "scope": {"series_ids": [SERIES]}}
+        times = {"from": "2026-12-06T02:00:00-03:00", "to": "2026-12-06T04:00:00-03:00"}
+        answer = self.http.post("/api/v1/known-events", json={**sent, **times})
+        event_id: str = answer.raise_for_status().json()["event_id"]
+        return event_id
 
     def keep_subject(self) -> None:
         """Have the data of a person that the examples erase, when no erasure from before goes on."""
@@ -88,14 +96,32 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         for name in (SERIES, "pump/7"):
             client.points.add(wave(1_000, name, start=(AT_S - START_S) // STEP_S - 1_001))
         client.fleets.set(FLEET, [SERIES])
+        client.fleets.set("shops", ["pump/7"])
         open_shop(client)
+        set_up_press(client)
         stage = Stage(http, client, "", "")
+        asset = ModelKey(Scope.ASSET, ASSET)
+        client.models.promote(asset, stage.train(asset))
         client.models.promote(ModelKey(Scope.SERIES, SERIES), stage.train(ModelKey(Scope.SERIES, SERIES)))
         until(lambda: http.get("/health").json()["scoring_lag_rows"] == 0, "the history to be scored")
         strange = {"series_id": SERIES, "timestamp": AT_S - STEP_S, "value": 1e6}
         http.post("/api/v1/points", json={"points": [strange]}).raise_for_status()
         found = until(lambda: http.get("/api/v1/anomalies").json()["items"], "the anomaly")
         yield Stage(http, client, found[0]["anomaly_id"], trained_wave(http, promote=True))
+
+
+def key_in(path: str) -> ModelKey:
+    """Return what a path is about."""
+    if "asset_id" in path:
+        return ModelKey(Scope.ASSET, ASSET)
+    return ModelKey(Scope.FLEET, FLEET) if "fleet_id" in path else ModelKey(Scope.SERIES, SERIES)
+
+
+def set_up_press(client: Client) -> None:
+    """Keep the sensors of the asset whose moments the examples score."""
+    for name in ("flow", "heat", "power"):
+        client.points.add(wave(1_000, f"{ASSET}/{name}", start=(AT_S - START_S) // STEP_S - 1_001))
+        client.series.label(f"{ASSET}/{name}", {"asset": ASSET})
 
 
 def open_shop(client: Client) -> None:
