@@ -8,6 +8,7 @@ from atalaia.core.errors import Conflict, Missing
 from atalaia.signals import thresholds as module
 from atalaia.signals.rules import per_series_week
 from atalaia.signals.store import thresholds as store
+from atalaia.signals.store.anomalies import AnomalyRow
 
 MINUTE = 60
 DAY = 86_400
@@ -233,6 +234,10 @@ def test_alarms_that_were_useful_are_not_counted_against_the_budget(open_place):
     with place.database.read() as session:
         columns, _ = place.signals.memory.statistics(session)
         assert place.signals.thresholds.budget(session, "pumps", columns).alarms == 2
+    with place.database.write() as session:
+        session.query(AnomalyRow).order_by(AnomalyRow.opened_at).first().part = "flat"
+    with place.database.read() as session:
+        assert place.signals.thresholds.budget(session, "pumps", columns).alarms == 1
 
 
 def test_a_budget_that_goes_gives_the_detectors_their_own_thresholds_back(open_place):

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 
 from atalaia.core.anomalies import FeedbackKind
 from atalaia.kit.database import AutoId, Table, chunks, insert_missing
-from atalaia.signals.store.anomalies import PENDING, AnomalyRow, FeedbackRow
+from atalaia.signals.store.anomalies import LAPSES, PENDING, AnomalyRow, FeedbackRow
 from atalaia.signals.store.catalogue import SeriesRow
 
 
@@ -88,8 +88,8 @@ def numbers_in(session: Session, fleet_id: str) -> list[int]:
 def opened_by_day(session: Session, fleet_id: str, ends: Sequence[int]) -> list[int]:
     """Return how many anomalies of a fleet opened between each two of some moments, in order of time.
 
-    Those that people found useful are left out: they were no false alarms. What is counted is the time at which a
-    point was measured.
+    Those that people found useful are left out: they were no false alarms; and those of series that fell silent or
+    flat, which have no threshold. What is counted is the time at which a point was measured.
     """
     said = aliased(FeedbackRow)
     last = select(func.max(said.id)).where(said.anomaly_id == FeedbackRow.anomaly_id).scalar_subquery()
@@ -106,6 +106,7 @@ def opened_by_day(session: Session, fleet_id: str, ends: Sequence[int]) -> list[
     query = query.where(
         SeriesRow.fleet_id == fleet_id,
         AnomalyRow.state != PENDING,
+        AnomalyRow.part.not_in(LAPSES),
         AnomalyRow.opened_at >= ends[0],
         AnomalyRow.opened_at < ends[-1],
         ~is_useful.exists(),
