@@ -18,7 +18,7 @@ PATIENCE_S = 20.0
 LOOPBACK = ["127.0.0.1", "::1", "localhost"]
 MAY_SPEAK = frozenset({"contracts", "faults", "journeys", "services"})
 
-settings.register_profile("dev", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("dev", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("dev"), derandomize=True, database=None, print_blob=True)
 
 

@@ -20,7 +20,7 @@ from tests.connectors.prometheus.messages import body_of
 from tests.journeys.measurements import START_S, STEP_S
 from tests.journeys.servers import NO_RETRY, Server, until
 
-KILLS = 12
+KILLS = 8
 _PROTOS = ("prometheus.WriteRequest", "io.prometheus.write.v2.Request")
 SETTINGS: dict[str, Any] = {
     "job_lease_s": 1,

@@ -57,6 +57,7 @@ def test_a_new_job_shows_what_it_is(client: Client, database: Database, queue: J
         "progress": 0.0,
         "series_id": "sala 3/bomba:7",
         "fleet_id": None,
+        "asset_id": None,
         "attempts": 0,
         "model_version": None,
         "result": None,
