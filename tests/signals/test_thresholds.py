@@ -7,6 +7,7 @@ from atalaia.core.anomalies import FeedbackKind
 from atalaia.core.errors import Conflict, Missing
 from atalaia.signals import thresholds as module
 from atalaia.signals.rules import per_series_week
+from atalaia.signals.statistics import StatisticsColumns
 from atalaia.signals.store import thresholds as store
 from atalaia.signals.store.anomalies import AnomalyRow
 
@@ -256,9 +257,12 @@ def test_a_budget_that_goes_gives_the_detectors_their_own_thresholds_back(open_p
         place.signals.thresholds.drop_budget(session, "pumps")
 
 
-def test_tails_are_forgotten_with_a_series_and_read_from_pages_that_have_none(place):
+def test_tails_come_back_from_pages_and_are_forgotten_with_a_series(place):
     fill(place, ["a"], 2, 12, 8.0)
     columns = place.signals.memory.live
     assert columns.tails.episodes[1] > 10
+    back = StatisticsColumns()
+    back.put_page(0, columns.page_bytes(0))
+    assert [column[1] for column in back.tails] == [column[1] for column in columns.tails]
     columns.blank(np.array([1], np.int32))
     assert all(column[1] == 0 for column in columns.tails)

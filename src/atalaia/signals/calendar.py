@@ -65,7 +65,7 @@ def times_of(event: KnownEvent) -> Bounded:
 
     Raises
     ------
-    Invalid, Unavailable
+    Invalid
         When what it says of its times cannot be read.
     """
     start = to_us(event.starts_at)

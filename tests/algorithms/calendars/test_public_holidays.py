@@ -3,10 +3,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from atalaia.algorithms.calendars import public_holidays as module
 from atalaia.algorithms.calendars.public_holidays import PublicHolidays
 from atalaia.core.clock import from_us, to_us
-from atalaia.core.errors import Invalid, Unavailable
+from atalaia.core.errors import Invalid
 
 SAO_PAULO, BERLIN = "America/Sao_Paulo", "Europe/Berlin"
 HOUR = 3_600_000_000
@@ -75,11 +74,3 @@ def test_times_far_off_have_no_holidays_and_cost_nothing():
     brazil = PublicHolidays("BR", None, SAO_PAULO)
     assert len(brazil.within(-(10**14), 0)) <= 1
     assert brazil.name(-(10**14)) is None
-
-
-def test_without_the_package_it_says_what_is_missing(monkeypatch):
-    monkeypatch.setattr(module, "find_spec", lambda name: None)
-    module._days.cache_clear()
-    with pytest.raises(Unavailable) as caught:
-        PublicHolidays("BR", None, "UTC").check()
-    assert caught.value.code == "missing_package"

@@ -3,14 +3,13 @@
 import re
 from datetime import date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
-from importlib.util import find_spec
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from atalaia.algorithms.calendars.recurring import local_us, zone_of
 from atalaia.algorithms.calendars.spans import Spans
 from atalaia.core.clock import from_us
-from atalaia.core.errors import Fault, Invalid, Unavailable
+from atalaia.core.errors import Fault, Invalid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,8 +36,6 @@ class PublicHolidays:
     ------
     Invalid
         ``unknown_country`` or ``unknown_zone``.
-    Unavailable
-        ``missing_package``.
     """
 
     def __init__(self, country: str, subdivision: str | None, zone: str) -> None:
@@ -54,8 +51,8 @@ class PublicHolidays:
 
         Raises
         ------
-        Invalid, Unavailable
-            ``unknown_country``, ``missing_package``.
+        Invalid
+            ``unknown_country``.
         """
         _days(*self._place, 2026)
 
@@ -84,13 +81,11 @@ class PublicHolidays:
 
 @lru_cache(maxsize=1_024)
 def _days(country: str, subdivision: str | None, year: int) -> "Mapping[date, str]":
-    if find_spec("holidays") is None:
-        raise Unavailable("missing_package", "holidays by country need the package `holidays` where this runs")
     import holidays
 
     try:
         found: Any = holidays.country_holidays(country, subdiv=subdivision, years=[year])
-    except NotImplementedError as error:
+    except NotImplementedError as error:  # so the library refuses a place that it does not know
         pointer = (
             COUNTRY if subdivision is None or country not in holidays.list_supported_countries() else SUBDIVISION
         )
